@@ -1,0 +1,1 @@
+"""The nouns: what a user describes and what a server holds."""
