@@ -1,1 +1,99 @@
-""""""
+"""Where commands run and files lie: one protocol for this machine and for servers over SSH.
+
+The modules of this package are the only callers of subprocess in the project (with the registry's HTTP client
+and the Docker SDK in `engine.py`, the only ones that reach the world at all). Operations are coarse, so that a
+host over SSH needs few round trips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from wharfinger.secrets import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a command left behind: its exit status and its output, decoded as UTF-8."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """The content and mode of one file to be written."""
+
+    content: bytes
+    mode: int = 0o644
+
+
+class Host(Protocol):
+    """A machine that holds releases and runs Docker."""
+
+    @property
+    def name(self) -> str:
+        """How messages call it: `local`, or its SSH destination."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        stdin: bytes = b"",
+        env: Mapping[str, str | Secret] | None = None,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """Run a command and return what it left.
+
+        `env` is added to a minimal environment, never to the operator's own. `on_line` is called with each line of
+        standard error as it comes. Raises CommandFailed on a non-zero status unless `check` is false, and on a
+        time-out after ending the command.
+        """
+
+    def run_to_file(
+        self, argv: Sequence[str], path: PurePosixPath, *, timeout: float, mode: int = 0o600
+    ) -> tuple[int, str]:
+        """Run a command with its standard output going into a new file; return the bytes and their SHA-256.
+
+        The file appears only when the command has exited 0 and its bytes are on disk. Raises CommandFailed.
+        """
+
+    def read(self, path: PurePosixPath) -> bytes | None:
+        """Return a file's content, or None where there is none."""
+
+    def write(self, files: Mapping[PurePosixPath, File]) -> None:
+        """Write files, each atomically and durably, making folders as needed."""
+
+    def create(self, path: PurePosixPath, file: File) -> bool:
+        """Write a file that must not exist yet; return False, and change nothing, where it does."""
+
+    def append(self, path: PurePosixPath, line: str) -> None:
+        """Append a line durably."""
+
+    def make_folder(self, path: PurePosixPath, *, mode: int = 0o755, owner: int | None = None) -> None:
+        """Make a folder and its parents where missing; a new folder gets the mode and, if possible, the owner."""
+
+    def link(self, path: PurePosixPath, target: str) -> None:
+        """Point a symbolic link somewhere in one atomic act."""
+
+    def link_target(self, path: PurePosixPath) -> str | None:
+        """Return where a symbolic link points, or None where there is none."""
+
+    def names_in(self, folder: PurePosixPath) -> tuple[str, ...]:
+        """Return the sorted names in a folder; none where it does not exist."""
+
+    def remove(self, path: PurePosixPath) -> None:
+        """Remove a file, link or folder with all it holds; nothing happens where there is none."""
+
+    def free_bytes(self, path: PurePosixPath) -> int:
+        """Return the free space of the file system that holds (or will hold) a path."""
+
+    def docker_url(self) -> str | None:
+        """Return the engine's address for the Docker SDK; None for this machine's own default."""

@@ -1,0 +1,231 @@
+"""The stack file: one description of a product and of every environment that it runs in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from wharfinger.model.build import BuildSpec
+from wharfinger.model.contract import Contract
+from wharfinger.model.site import Site
+from wharfinger.model.values import Argv, Duration, Model, Name, Size
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Healthcheck(Model):
+    """How Docker finds out that a container is healthy; keys as in the Compose Specification."""
+
+    test: Argv
+    """The command, without the leading `CMD`."""
+    interval: Duration = "10s"
+    timeout: Duration = "3s"
+    retries: Annotated[int, Field(ge=1)] = 3
+    start_period: Duration = "60s"
+    start_interval: Duration = "200ms"
+
+
+class Mount(Model):
+    """A folder of `shared/` that a service reads and writes, kept across every release."""
+
+    source: Name
+    """Its name in `volumes`."""
+    target: Annotated[str, Field(pattern=r"^/")]
+    read_only: bool = False
+
+
+class Service(Model):
+    """A stateless container of the stack; keys as in the Compose Specification."""
+
+    image: str
+    """A name in `build`, or a full image reference."""
+    command: Argv = ()
+    port: Port | None = None
+    """Where it listens, inside its network; nothing is published on the server except by the edge."""
+    scale: Annotated[int, Field(ge=1, le=64)] = 1
+    healthcheck: Healthcheck | None = None
+    """Absent: the image's own HEALTHCHECK counts."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Fixed, public values; whatever differs by environment or is secret belongs in the contract (`env`)."""
+    mounts: Annotated[tuple[Mount, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
+    user: str | None = None
+    """Absent: the image's own USER, which must not be root."""
+    read_only: bool = False
+    tmpfs: Argv = ()
+    mem_limit: Size = "512m"
+    cpus: Annotated[float, Field(gt=0)] = 1.0
+    pids_limit: Annotated[int, Field(ge=1)] = 512
+    stop_grace_period: Duration = "30s"
+
+
+class Migrate(Model):
+    """The one-off command that brings the database to the release's schema, run once before the app starts."""
+
+    image: str
+    command: Argv
+    timeout: Duration = "10m"
+
+
+class Postgres(Model):
+    """A PostgreSQL server with WAL-safe settings and a named volume."""
+
+    engine: Literal["postgres"]
+    version: Literal["15", "16", "17", "18"] = "17"
+    mem_limit: Size = "1g"
+    cpus: Annotated[float, Field(gt=0)] = 2.0
+    settings: dict[str, str] = Field(default_factory=dict)
+    """Further server settings, as `postgres -c NAME=VALUE` takes them."""
+
+
+class Redis(Model):
+    """A Redis server: `cache` evicts and keeps nothing, `queue` refuses to evict and appends to disk."""
+
+    engine: Literal["redis"]
+    mode: Literal["cache", "queue"]
+    version: Literal["7", "8"] = "8"
+    port: Port = 6379
+    maxmemory: Size = "128m"
+    mem_limit: Size = "256m"
+    cpus: Annotated[float, Field(gt=0)] = 1.0
+
+
+DataService = Annotated[Postgres | Redis, Field(discriminator="engine")]
+
+
+class Volume(Model):
+    """A folder under `shared/` that survives every deploy."""
+
+    owner: Annotated[int, Field(ge=0)] = 10001
+    """The numeric user and group that the services run as."""
+
+
+class Check(Model):
+    """One request through the public address that must be answered as expected before a release counts."""
+
+    path: Annotated[str, Field(pattern=r"^/")]
+    method: Literal["GET", "HEAD"] = "GET"
+    status: Annotated[int, Field(ge=100, le=599)] = 200
+    expect: dict[str, Any] = Field(default_factory=dict, alias="json")
+    """Members that the JSON answer must have, with these values."""
+    contains: str | None = None
+    timeout: Duration = "5s"
+
+
+class Deploy(Model):
+    """How releases follow each other."""
+
+    keep: Annotated[int, Field(ge=1, le=100)] = 5
+    """Successful releases that stay on the server, with their images."""
+    healthy_within: Duration = "2m"
+    drain: Duration = "10s"
+    """How long requests in flight on the old tier may take to finish."""
+
+
+class Edge(Model):
+    """The one Nginx of a server, as this environment expects to find it."""
+
+    project: Name = "wharfinger-edge"
+    http_port: Port | None = None
+    """Absent: 80, or 8080 for `server: local`."""
+    https_port: Port | None = None
+    """Absent: 443, or 8443 for `server: local`."""
+    bind: str = "0.0.0.0"  # noqa: S104 - a web server is meant to be reached
+
+
+class Environment(Model):
+    """Where the stack runs, and what differs there."""
+
+    server: str
+    """`local`, or where OpenSSH finds the server."""
+    domain: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+    aliases: Argv = ()
+    """Further host names of the site."""
+    tls: Literal["off"] = "off"
+    root: str | None = None
+    """The server's folder for everything; absent: see `Layout`."""
+    edge: Edge = Edge()
+    confirm: bool = False
+    """Ask before a deploy even when the plan holds nothing unusual."""
+    scale: dict[str, Annotated[int, Field(ge=1, le=64)]] = Field(default_factory=dict)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this machine is the server."""
+        return self.server == "local"
+
+    @property
+    def http_port(self) -> int:
+        """The port on which the edge answers HTTP."""
+        return self.edge.http_port or (8080 if self.is_local else 80)
+
+    @property
+    def https_port(self) -> int:
+        """The port on which the edge answers HTTPS."""
+        return self.edge.https_port or (8443 if self.is_local else 443)
+
+    @property
+    def url(self) -> str:
+        """The public address of the site, without a trailing slash."""
+        if self.tls == "off":
+            return f"http://{self.domain}" + ("" if self.http_port == 80 else f":{self.http_port}")
+        return f"https://{self.domain}" + ("" if self.https_port == 443 else f":{self.https_port}")
+
+
+class Stack(Model):
+    """One product to run: what it is made of and where it runs."""
+
+    name: Name
+    runtime: Literal["compose"] = "compose"
+    registry: str | None = None
+    """Where images are pushed, such as `ghcr.io/acme`; absent: the embedded registry."""
+    build: dict[Name, BuildSpec] = Field(default_factory=dict)
+    services: Annotated[dict[Name, Service], Field(min_length=1)]
+    migrate: Migrate | None = None
+    data: dict[Name, DataService] = Field(default_factory=dict)
+    volumes: dict[Name, Volume] = Field(default_factory=dict)
+    site: Site | None = None
+    env: Contract = Field(default_factory=lambda: Contract({}))
+    checks: Annotated[tuple[Check, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
+    deploy: Deploy = Deploy()
+    environments: Annotated[dict[Name, Environment], Field(min_length=1)]
+
+    def image_is_built(self, image: str) -> bool:
+        """Whether `image` names an entry of `build` rather than an image from elsewhere."""
+        return image in self.build
+
+    @model_validator(mode="after")
+    def _names_must_exist(self) -> Self:
+        problems = [*self._dangling_mounts(), *self._dangling_routes(), *self._shared_names(), *self._dangling_scales()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _dangling_mounts(self) -> list[str]:
+        return [
+            f"services.{name}.mounts: no volume named {mount.source}"
+            for name, service in self.services.items()
+            for mount in service.mounts
+            if mount.source not in self.volumes
+        ]
+
+    def _dangling_routes(self) -> list[str]:
+        if self.site is None:
+            return []
+        return [
+            f"site.routes: {route.path} leads to {route.service}, which "
+            + ("has no port" if route.service in self.services else "is no service")
+            for route in self.site.routes
+            if route.service not in self.services or self.services[route.service].port is None
+        ]
+
+    def _shared_names(self) -> list[str]:
+        return [f"data.{name}: a service has the same name" for name in self.data if name in self.services]
+
+    def _dangling_scales(self) -> list[str]:
+        return [
+            f"environments.{name}.scale: no service named {service}"
+            for name, environment in self.environments.items()
+            for service in environment.scale
+            if service not in self.services
+        ]
