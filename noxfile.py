@@ -1,0 +1,140 @@
+"""Everything that checks the project: `./run test` runs the default sessions in order, and so does CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.10"
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = True
+nox.options.error_on_external_run = True
+
+ROOT = Path(__file__).parent
+TYPED = ("src", "tests", "noxfile.py", "tasks.py")
+STACKS = sorted(path.parent.name for path in ROOT.glob("stacks/*/tests"))
+
+# uv reads neither pip's settings nor, by default, the machine's own certificates.
+os.environ.setdefault("UV_SYSTEM_CERTS", "1")
+for pip_name, uv_name in {"PIP_CERT": "SSL_CERT_FILE", "PIP_INDEX_URL": "UV_DEFAULT_INDEX"}.items():
+    if pip_name in os.environ:
+        os.environ.setdefault(uv_name, os.environ[pip_name])
+
+
+def install(session: nox.Session, lock: str, *, project: bool = True) -> None:
+    """Install exactly what `requirements/LOCK.txt` pins and, if wanted, this project, editable."""
+    session.install("--require-hashes", "--no-deps", "-r", f"requirements/{lock}.txt")
+    if project:
+        session.install("--no-deps", "--no-build-isolation", "--editable", ".")
+
+
+def shell_scripts(session: nox.Session) -> list[str]:
+    """Return the tracked and new files that begin with a shell's `#!` line."""
+    listed = session.run(
+        "git", "ls-files", "-co", "--exclude-standard", external=True, silent=True, log=False
+    )
+    shells = (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash")
+    files = [path for path in str(listed).splitlines() if (ROOT / path).is_file()]
+    return [path for path in files if (ROOT / path).read_bytes().startswith(shells)]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, types, layers and shell scripts."""
+    install(session, "dev")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy", *TYPED)
+    session.run("lint-imports")
+    session.run("shellcheck", *shell_scripts(session))
+
+
+@nox.session
+def unit(session: nox.Session) -> None:
+    """What needs no engine, no network and no other process."""
+    install(session, "dev")
+    session.run("pytest", "-n", "auto", "tests/unit", *session.posargs)
+
+
+@nox.session
+def golden(session: nox.Session) -> None:
+    """Rendered files against those we keep, and against the programs that will read them."""
+    install(session, "dev")
+    session.run("pytest", "-n", "auto", "tests/golden", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("stack", STACKS)
+def stacks(session: nox.Session, stack: str) -> None:
+    """A worked stack's own tests, in the environment that its own pinned requirements make."""
+    folder = ROOT / "stacks" / stack
+    session.install("--require-hashes", "--no-deps", "-r", str(folder / "requirements-dev.txt"))
+    session.chdir(folder)
+    session.run("pytest", "tests", *session.posargs)
+
+
+@nox.session
+def gixy(session: nox.Session) -> None:
+    """Nginx configuration as it is rendered, for known security mistakes."""
+    install(session, "gixy")
+    session.run("invoke", "render")
+    for edge in sorted(ROOT.glob("build/*/*/edge")):
+        # Includes name the folder in the container; a copy names itself.
+        copy = Path(session.create_tmp(), "edge")
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(edge, copy)
+        for path in copy.rglob("*.conf"):
+            path.write_text(path.read_text().replace("/etc/nginx/wharfinger", str(copy)))
+        session.run("gixy", str(copy / "nginx.conf"))
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """The wheel, installed without this checkout, works from another folder."""
+    install(session, "runtime", project=False)
+    elsewhere = Path(session.create_tmp())
+    shutil.rmtree(elsewhere, ignore_errors=True)
+    session.run("hatchling", "build", "--target", "wheel", "--directory", str(elsewhere / "dist"))
+    (built,) = (elsewhere / "dist").glob("*.whl")
+    session.install("--no-deps", "--reinstall", str(built))
+    shutil.copytree(ROOT / "stacks", elsewhere / "stacks")
+    shutil.copy(ROOT / "invoke.yaml", elsewhere)
+    session.chdir(elsewhere)
+    session.run("wharfinger", "--list")
+    session.run("wharfinger", "render")
+
+
+@nox.session
+def integration(session: nox.Session) -> None:
+    """Against a real engine, real databases and a real Nginx."""
+    install(session, "dev")
+    session.run("pytest", "tests/integration", *session.posargs)
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Compile the pinned requirements anew; `-- --upgrade` takes the newest versions."""
+    install(session, "dev", project=False)
+    project = ("pyproject.toml", "requirements/build.in")
+    sources = {
+        "runtime": project,
+        "dev": (*project, "--extra", "dev", "--constraint", "requirements/runtime.txt"),
+        "gixy": (*project, "requirements/gixy.in", "--constraint", "requirements/runtime.txt"),
+    }
+    # Hashes and no addresses: a lock must serve behind any index.
+    options = (
+        "--quiet",
+        "--universal",
+        "--python-version",
+        "3.11",
+        "--generate-hashes",
+        "--no-emit-index-url",
+    )
+    command = "./run test -s lock"
+    for name, inputs in sources.items():
+        output = ("--output-file", f"requirements/{name}.txt", "--custom-compile-command", command)
+        session.run("uv", "pip", "compile", *options, *inputs, *output, *session.posargs)
