@@ -13,15 +13,15 @@ from datetime import date
 from pathlib import PurePath
 from typing import Final, TextIO
 
+from wharfinger.console.live import LiveView, size_of
 from wharfinger.console.plain import PlainView
 from wharfinger.console.steps import Clock, StepList, View
-from wharfinger.console.text import cell_len, duration, one_line, pad, printable, write
+from wharfinger.console.text import cell_len, duration, one_line, pad, paint, printable, write
 from wharfinger.errors import WharfingerError
 from wharfinger.secrets import Secret
 
-_BOLD, _DIM, _RED, _YELLOW, _CYAN = "1", "2", "1;31", "1;33", "36"
 _NO: Final = ("", "0", "false", "no", "off")
-_WIDTH: Final = 100
+_WIDTH: Final = 100  # of a log
 
 
 class Console:
@@ -58,14 +58,14 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Write a line on stderr that asks for attention."""
-        self._tell(f"{self._paint(_YELLOW, 'warning:')} {printable(text)}")
+        self._tell(f"{self._paint('yellow', 'warning:')} {printable(text)}")
 
     def error(self, error: WharfingerError) -> None:
         """Write on stderr what went wrong, the details, and what mends it."""
-        lines = [f"{self._paint(_RED, 'error:')} {printable(error.problem)}"]
+        lines = [f"{self._paint('red', 'error:')} {printable(error.problem)}"]
         lines += [f"  {line}" for detail in error.details for line in printable(detail).splitlines()]
         if error.fix:
-            lines.append(f"{self._paint(_CYAN, 'fix:')} {printable(error.fix)}")
+            lines.append(f"{self._paint('cyan', 'fix:')} {printable(error.fix)}")
         self._tell("\n".join(lines))
 
     def data(self, text: str) -> None:
@@ -85,7 +85,7 @@ class Console:
         widths = [max(cell_len(cell) for cell in column) for column in zip(*cells, strict=True)]
         lines = ["  ".join(map(pad, row, widths)).rstrip() for row in cells]
         if self._colour_out:
-            lines[0] = f"\x1b[{_BOLD}m{lines[0]}\x1b[0m"
+            lines[0] = paint(lines[0], "bold")
         self.data("\n".join(lines))
 
     @contextmanager
@@ -110,7 +110,7 @@ class Console:
         stdin = self._stdin or sys.stdin
         if stdin is None or stdin.closed or not stdin.isatty() or not self._stderr.isatty():
             return False
-        write(self._stderr, f"{printable(question)} {self._paint(_BOLD, '[y/N]')} ")
+        write(self._stderr, f"{printable(question)} {self._paint('bold', '[y/N]')} ")
         answer = stdin.readline()
         if not answer.endswith("\n"):  # Ctrl-D leaves the cursor behind the question
             write(self._stderr, "\n")
@@ -124,17 +124,16 @@ class Console:
             parts = (f"{one_line(title)} {duration(seconds)}" for title, seconds in timings)
             named.append(("time", f"{total}: {' · '.join(parts)}"))
         width = max((cell_len(name) for name, _ in named), default=0)
+        room = max(20, (size_of(self._stderr)[0] if self._live else _WIDTH) - width - 5)
         for name, value in named:
-            lines = textwrap.wrap(value, _WIDTH, break_long_words=False, break_on_hyphens=False)
-            label = self._paint(_DIM, pad(name, width))
+            lines = textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False)
+            label = self._paint("dim", pad(name, width))
             self._tell(f"  {label}  " + f"\n{' ' * (width + 4)}".join(lines))
 
     def _new_view(self) -> View:
         if not self._live:
             return PlainView(self._stderr, self._clock, self._began, ticking=self._ticking)
-        from wharfinger.console.live import LiveView  # noqa: PLC0415  (Rich's console costs 70 ms)
-
-        return LiveView(self._stderr, colour=self._colour_err)
+        return LiveView(self._stderr, colour=self._colour_err, ticking=self._ticking)
 
     def _tell(self, text: str) -> None:
         if self._running:
@@ -143,7 +142,7 @@ class Console:
             write(self._stderr, f"{text}\n")
 
     def _paint(self, style: str, text: str) -> str:
-        return f"\x1b[{style}m{text}\x1b[0m" if self._colour_err else text
+        return paint(text, style) if self._colour_err else text
 
 
 def detect(stdout: TextIO, stderr: TextIO, environ: Mapping[str, str]) -> Console:

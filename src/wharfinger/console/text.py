@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final, TextIO
 
+STYLES: Final = {"bold": "1", "dim": "2", "red": "1;31", "green": "32", "yellow": "33", "cyan": "36"}
 _UNSAFE: Final = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, cursor movement
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # window titles, links
@@ -21,9 +23,18 @@ def cell_len(text: str) -> int:
     """Return how many cells of a terminal `text` takes."""
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len as measured  # noqa: PLC0415  (20 ms that most commands need not pay)
+    return sum(_cells(character) for character in text)
 
-    return measured(text)
+
+def _cells(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):  # drawn onto the character before
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def paint(text: str, style: str) -> str:
+    """Return `text` in a colour or weight of `STYLES`; as it is where `style` is empty."""
+    return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if style and text else text
 
 
 def printable(text: str) -> str:
@@ -63,12 +74,14 @@ def duration(seconds: float) -> str:
 
 def size(count: int) -> str:
     """Return a number of bytes as `812 B`, `12.3 kB`, `45.0 MB` (powers of 1000, as Docker counts)."""
-    value, unit = float(count), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):  # noqa: B007  (the unit reached is what we want)
-        if value < _KILO:
-            break
+    if count < _KILO:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("kB", "MB", "GB"):
         value /= _KILO
-    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+        if value < _KILO:
+            return f"{value:.1f} {unit}"
+    return f"{value / _KILO:.1f} TB"
 
 
 def write(stream: TextIO, text: str) -> None:
