@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 
 import pytest
 
-
 # Where each way out of this process is found, so that it can be closed.
 _WAYS_OUT: list[tuple[Any, tuple[str, ...]]] = [
     (subprocess.Popen, ("__init__",)),
