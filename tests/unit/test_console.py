@@ -164,7 +164,7 @@ def test_progress_is_told_but_not_at_every_event(log: Log) -> None:
     about_api = [line for line in log.told if "api" in line]
     assert 10 <= len(about_api) <= 22
     assert about_api[1] == "[   6.0s] push … api 5.5 MB of 100.0 MB (6%)"
-    times = [float(line[1:9].strip("s ")) for line in about_api if "m" not in line[1:9]]
+    times = [float(line[1:8].strip("s ")) for line in about_api if "m" not in line[1:8]]
     assert max(b - a for a, b in pairwise(times)) <= 5.5
 
 
