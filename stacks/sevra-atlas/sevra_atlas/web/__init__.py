@@ -1,0 +1,1 @@
+"""The api: pages, JSON, uploads and the live feed."""
