@@ -61,7 +61,7 @@ make_cluster() {
     initdb --username="$POSTGRES_USER" "${options[@]}" 3<<<"$POSTGRES_PASSWORD"
 
     local method=$POSTGRES_HOST_AUTH_METHOD
-    [[ -n $method ]] || method=$(postgres -C password_encryption "$@")
+    [[ -n $method ]] || method=$("$@" -C password_encryption)
     printf '\nhost all all all %s\n' "$method" >>"$PGDATA/pg_hba.conf"
 }
 
