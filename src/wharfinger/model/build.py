@@ -9,9 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from wharfinger.model.values import Model
 
-_LOOKS_SECRET: Final = re.compile(
-    r"password|passwd|secret|token|credential|(api|access|private)_?key", re.IGNORECASE
-)
+_LOOKS_SECRET: Final = re.compile(r"password|passwd|secret|token|credential|(api|access|private)_?key", re.IGNORECASE)
 
 
 def _public(args: dict[str, str]) -> dict[str, str]:
@@ -24,7 +22,7 @@ def _public(args: dict[str, str]) -> dict[str, str]:
 
 
 class BuildSecret(Model):
-    """A file under /run/secrets (or where the Dockerfile mounts it) while one RUN runs; it stays in no layer."""
+    """A file that a RUN of the Dockerfile sees, at /run/secrets or where it mounts it; no layer keeps it."""
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     """The name by which the Dockerfile asks for it: `RUN --mount=type=secret,id=NAME`."""
@@ -49,11 +47,11 @@ class BuildSpec(Model):
     """Seen from the context."""
     target: str | None = None
     """The stage to build; absent: the last one."""
+    platform: Annotated[str, Field(pattern=r"^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$")] | None = None
+    """What to build for, such as `linux/amd64`; absent: the engine's own kind of machine."""
     args: Annotated[dict[str, str], AfterValidator(_public)] = Field(default_factory=dict)
     """Public build arguments."""
-    secrets: Annotated[
-        tuple[BuildSecret, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)
-    ] = ()
+    secrets: Annotated[tuple[BuildSecret, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
 
     @model_validator(mode="after")
     def _names_each_secret_once(self) -> Self:
