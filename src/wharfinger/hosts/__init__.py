@@ -46,12 +46,14 @@ class Host(Protocol):
         *,
         timeout: float,
         stdin: bytes = b"",
+        stdin_path: PurePosixPath | None = None,
         env: Mapping[str, str | Secret] | None = None,
         check: bool = True,
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         """Run a command and return what it left.
 
+        It reads `stdin`, or the file of this host at `stdin_path`, which must exist and may be of any size.
         `env` is added to a minimal environment, never to the operator's own. `on_line` is called with each line of
         standard error as it comes. Raises CommandFailed on a non-zero status unless `check` is false, and on a
         time-out after ending the command.
@@ -64,6 +66,9 @@ class Host(Protocol):
 
         The file appears only when the command has exited 0 and its bytes are on disk. Raises CommandFailed.
         """
+
+    def attach(self, argv: Sequence[str]) -> int:
+        """Run a command on the user's own terminal, for as long as it takes; return its exit status."""
 
     def read(self, path: PurePosixPath) -> bytes | None:
         """Return a file's content, or None where there is none."""

@@ -11,14 +11,15 @@ from pathlib import Path
 def write_atomically(path: Path, data: bytes, mode: int) -> None:
     """Replace the file by `data`: temp → fsync → rename → fsync of the folder.
 
-    `mode` holds from the first byte on. The folder must exist. A symbolic link stays, and what it points at
-    is replaced. Raises OSError, and then leaves the old file as it was.
+    `mode` holds from the first byte on; the owner stays who it was. The folder must exist. A symbolic link
+    stays, and what it points at is replaced. Raises OSError, and then leaves the old file as it was.
     """
     target = path.resolve()
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            _keep_owner(file.fileno(), target)
             os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
@@ -38,3 +39,11 @@ def fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _keep_owner(descriptor: int, target: Path) -> None:
+    """Give the new file to the old one's owner: root, by way of sudo, must not take a user's file away."""
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        old, new = target.stat(), os.fstat(descriptor)
+        if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+            os.fchown(descriptor, old.st_uid, old.st_gid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -16,7 +17,15 @@ from wharfinger.hosts import Completed, File
 from wharfinger.hosts.files import fsync_folder, write_atomically
 from wharfinger.secrets import Secret
 
-_PASSED_ON: Final = ("PATH", "HOME", "USER", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
+_PASSED_ON: Final = (
+    "PATH",
+    "HOME",
+    "USER",
+    "DOCKER_HOST",
+    "DOCKER_CONFIG",
+    "DOCKER_CERT_PATH",
+    "DOCKER_TLS_VERIFY",
+)
 _CHUNK: Final = 1 << 20
 
 
@@ -31,12 +40,13 @@ class LocalHost:
         *,
         timeout: float,
         stdin: bytes = b"",
+        stdin_path: PurePosixPath | None = None,
         env: Mapping[str, str | Secret] | None = None,
         check: bool = True,
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         """Run a command; see `Host.run`."""
-        with _started(argv, env) as process:
+        with _started(argv, env, stdin_path) as process:
             lines: list[str] = []
             reader = threading.Thread(target=_read_lines, args=(process.stderr, lines, on_line), daemon=True)
             reader.start()
@@ -54,7 +64,7 @@ class LocalHost:
         target = Path(path)
         partial = target.with_name(f".{target.name}.part")
         try:
-            with partial.open("wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            with open(partial, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
                 size, digest, status, stderr = _pipe(argv, file, timeout)
                 file.flush()
                 os.fsync(file.fileno())
@@ -65,6 +75,13 @@ class LocalHost:
         finally:
             partial.unlink(missing_ok=True)
         return size, digest
+
+    def attach(self, argv: Sequence[str]) -> int:
+        """Run a command on the terminal; see `Host.attach`."""
+        try:
+            return subprocess.run(tuple(argv), env=_environment(None), check=False).returncode
+        except KeyboardInterrupt:
+            return 130
 
     def read(self, path: PurePosixPath) -> bytes | None:
         """Read a file; see `Host.read`."""
@@ -96,10 +113,12 @@ class LocalHost:
     def append(self, path: PurePosixPath, line: str) -> None:
         """Append a line; see `Host.append`."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with Path(path).open("a", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(line + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, f"{line}\n".encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def make_folder(self, path: PurePosixPath, *, mode: int = 0o755, owner: int | None = None) -> None:
         """Make a folder; see `Host.make_folder`."""
@@ -112,7 +131,7 @@ class LocalHost:
             try:
                 os.chown(folder, owner, owner)
             except PermissionError:
-                folder.chmod(0o777)  # noqa: S103 - without root the container's user can only be let in this way
+                folder.chmod(0o777)
 
     def link(self, path: PurePosixPath, target: str) -> None:
         """Point a link; see `Host.link`."""
@@ -149,31 +168,47 @@ class LocalHost:
         return None
 
 
-def _started(argv: Sequence[str], env: Mapping[str, str | Secret] | None) -> subprocess.Popen[bytes]:
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    environment |= {
-        name: value.reveal() if isinstance(value, Secret) else value for name, value in (env or {}).items()
-    }
+def _started(
+    argv: Sequence[str], env: Mapping[str, str | Secret] | None, stdin_path: PurePosixPath | None = None
+) -> subprocess.Popen[bytes]:
+    if stdin_path is not None:
+        with open(stdin_path, "rb") as file:
+            return _process(argv, env, file)
+    return _process(argv, env, subprocess.PIPE)
+
+
+def _process(
+    argv: Sequence[str], env: Mapping[str, str | Secret] | None, stdin: IO[bytes] | int
+) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
-            tuple(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+            tuple(argv),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_environment(env),
         )
     except FileNotFoundError:
         raise NotReady(f"local: `{argv[0]}` is not installed", fix="invoke doctor says what to install") from None
 
 
+def _environment(added: Mapping[str, str | Secret] | None) -> dict[str, str]:
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    revealed = {name: str(value) if isinstance(value, str) else value.reveal() for name, value in (added or {}).items()}
+    return environment | revealed
+
+
 def _communicate(process: subprocess.Popen[bytes], argv: Sequence[str], stdin: bytes, timeout: float) -> bytes:
     """Feed standard input and collect standard output, while another thread reads standard error."""
-    assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - both are pipes
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
     collected: list[bytes] = []
     output = process.stdout
     reader = threading.Thread(target=lambda: collected.append(output.read()), daemon=True)
     reader.start()
-    try:
-        process.stdin.write(stdin)
-        process.stdin.close()
-    except BrokenPipeError:
-        pass  # the command did not want it; its exit status says whether that matters
+    if process.stdin is not None:  # else it reads a file by itself
+        with contextlib.suppress(BrokenPipeError):  # it did not want it; its exit status says whether that matters
+            process.stdin.write(stdin)
+            process.stdin.close()
     _wait(process, argv, timeout)
     reader.join()
     return collected[0]

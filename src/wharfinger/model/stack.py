@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from wharfinger.model.build import BuildSpec
 from wharfinger.model.contract import Contract
-from wharfinger.model.site import Site
+from wharfinger.model.site import Site, Tls
 from wharfinger.model.values import Argv, Duration, Model, Name, Size
+
+_HTTP: Final = 80
+_HTTPS: Final = 443
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -130,7 +133,8 @@ class Edge(Model):
     """Absent: 80, or 8080 for `server: local`."""
     https_port: Port | None = None
     """Absent: 443, or 8443 for `server: local`."""
-    bind: str = "0.0.0.0"  # noqa: S104 - a web server is meant to be reached
+    bind: str | None = None
+    """The address that it listens on; absent: every one, or only loopback for `server: local`."""
 
 
 class Environment(Model):
@@ -141,7 +145,8 @@ class Environment(Model):
     domain: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
     aliases: Argv = ()
     """Further host names of the site."""
-    tls: Literal["off"] = "off"
+    tls: Tls | None = None
+    """Absent: the site answers plain HTTP."""
     root: str | None = None
     """The server's folder for everything; absent: see `Layout`."""
     edge: Edge = Edge()
@@ -157,19 +162,24 @@ class Environment(Model):
     @property
     def http_port(self) -> int:
         """The port on which the edge answers HTTP."""
-        return self.edge.http_port or (8080 if self.is_local else 80)
+        return self.edge.http_port or (8080 if self.is_local else _HTTP)
 
     @property
     def https_port(self) -> int:
         """The port on which the edge answers HTTPS."""
-        return self.edge.https_port or (8443 if self.is_local else 443)
+        return self.edge.https_port or (8443 if self.is_local else _HTTPS)
+
+    @property
+    def bind(self) -> str:
+        """The address on which the edge listens."""
+        return self.edge.bind or ("127.0.0.1" if self.is_local else "0.0.0.0")  # noqa: S104 - a web server
 
     @property
     def url(self) -> str:
         """The public address of the site, without a trailing slash."""
-        if self.tls == "off":
-            return f"http://{self.domain}" + ("" if self.http_port == 80 else f":{self.http_port}")
-        return f"https://{self.domain}" + ("" if self.https_port == 443 else f":{self.https_port}")
+        if self.tls is None:
+            return f"http://{self.domain}" + ("" if self.http_port == _HTTP else f":{self.http_port}")
+        return f"https://{self.domain}" + ("" if self.https_port == _HTTPS else f":{self.https_port}")
 
 
 class Stack(Model):
@@ -196,7 +206,12 @@ class Stack(Model):
 
     @model_validator(mode="after")
     def _names_must_exist(self) -> Self:
-        problems = [*self._dangling_mounts(), *self._dangling_routes(), *self._shared_names(), *self._dangling_scales()]
+        problems = [
+            *self._dangling_mounts(),
+            *self._dangling_routes(),
+            *self._shared_names(),
+            *self._dangling_scales(),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -1,1 +1,23 @@
-""""""
+"""Deciding what to do: pure functions from what is observed and wanted to a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wharfinger.steps import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The ordered steps from what is observed to what is wanted; no steps where nothing differs."""
+
+    action: str
+    """The task that carries it out: `deploy` or `rollback`."""
+    release: str
+    """The release that will serve."""
+    steps: tuple[Step, ...]
+    reasons: tuple[str, ...]
+    """Why it is not empty, in the words of the user."""
+    serving: str
+    """What serves if it fails."""
+    warnings: tuple[str, ...] = ()

@@ -1,1 +1,39 @@
-""""""
+"""How a release runs: one protocol, one module a runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from wharfinger.hosts import File
+from wharfinger.model.release import Release, Slot
+
+Note = Callable[[str], None]
+
+
+class Runtime(Protocol):
+    """What differs between Compose, Swarm, plain files and an app platform."""
+
+    def start_data(self, files: Mapping[str, File], services: tuple[str, ...], *, note: Note) -> None:
+        """Bring the data tier up, healthy, without recreating what runs."""
+
+    def pull(self, images: tuple[str, ...], *, note: Note) -> None:
+        """Fetch images by digest where the server lacks them."""
+
+    def migrate(self, release: str, *, timeout: float, note: Note) -> None:
+        """Run the release's migration once; raises StepFailed with its last output."""
+
+    def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
+        """Start a release's app tier in a slot and return once all of it is healthy."""
+
+    def stop_app(self, release: str, *, drain: float) -> None:
+        """Stop and remove a release's app tier; requests in flight get `drain` seconds to finish."""
+
+    def remove_images(self, images: tuple[str, ...]) -> None:
+        """Remove images that nothing uses; those still in use stay."""
+
+    def running(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the releases that have an app tier, each with its containers' names."""
+
+
+__all__ = ["Note", "Release", "Runtime"]

@@ -1,1 +1,27 @@
-""""""
+"""The tasks that `invoke` (and `wharfinger`) runs; each is a decorator, a docstring and one call.
+
+What a task calls is imported inside it, so that `invoke --list` stays fast.
+"""
+
+from __future__ import annotations
+
+from invoke.collection import Collection
+
+from wharfinger.tasks import deploy, env, images, looking, making
+
+namespace = Collection(
+    deploy.deploy,
+    deploy.rollback,
+    deploy.down,
+    looking.status,
+    looking.releases,
+    looking.logs,
+    looking.doctor,
+    making.render,
+    making.build,
+    making.push,
+    making.schema,
+    env=Collection.from_module(env),
+    images=Collection.from_module(images),
+)
+"""Everything that `invoke --list` shows."""

@@ -1,0 +1,68 @@
+"""What every task that changes a server does with its plan: show, confirm, lock, look again, run, sum up."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wharfinger import runner
+from wharfinger.connecting import Server
+from wharfinger.console import Console
+from wharfinger.errors import WharfingerError
+from wharfinger.hosts import operator
+from wharfinger.journal import Journal
+from wharfinger.lock import deploy_lock
+from wharfinger.model.stack import Stack
+from wharfinger.planning import Plan
+from wharfinger.project import Place
+from wharfinger.showing import agree, show
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """How far a task may go."""
+
+    plan_only: bool = False
+    """Stop after the plan."""
+    assume_yes: bool = False
+    """Do not ask."""
+
+
+def now() -> str:
+    """Return the time, ISO 8601 in UTC, to the millisecond."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def carry_out(
+    make_plan: Callable[[], Plan],
+    place: Place,
+    stack: Stack,
+    server: Server,
+    console: Console,
+    consent: Consent,
+) -> Plan:
+    """Show the plan that `make_plan` makes of what is observed, and carry it out.
+
+    Once the lock is held the plan is made anew; raises WharfingerError when it has changed in the meantime.
+    Returns the plan; its steps were run unless it has none or `consent` stops after it.
+    """
+    plan, where = make_plan(), f"{place.target.name} on {server.host.name}"
+    if not plan.steps:
+        for warning in plan.warnings:
+            console.warn(warning)
+        return plan
+    show(plan, console, place=where)
+    if consent.plan_only:
+        return plan
+    agree(plan, console, place=where, ask=place.environment.confirm and not consent.assume_yes)
+    who = operator.current()
+    with deploy_lock(server.host, server.layout, who, since=now()):
+        if make_plan() != plan:
+            raise WharfingerError(
+                f"{where} changed while the plan was being agreed to; nothing was done",
+                fix=f"invoke {plan.action}",
+            )
+        journal = Journal(server.host, server.layout.journal / f"{now()[:19]}-{plan.action}.jsonl", now)
+        runner.run(plan, server.world(stack), journal, console, by=str(who))
+    return plan

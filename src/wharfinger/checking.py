@@ -1,0 +1,94 @@
+"""Proving rendered files before anything else happens: the real Compose, and the Nginx that will serve them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from wharfinger.commands import compose
+from wharfinger.errors import CommandFailed, InvalidInput
+from wharfinger.hosts import File
+from wharfinger.hosts.local import LocalHost
+
+EDGE_IMAGE: Final = "nginx:1.30"
+_TIMEOUT: Final = 60.0
+_CHECKED: Final = ".checked"
+
+
+def write_and_check(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write rendered files into `folder`, and only them, then let Compose and Nginx read them.
+
+    What has passed once is not checked again. Raises InvalidInput with the tool's own words.
+    """
+    write(files, folder)
+    digest = _digest(files)
+    marker = folder / _CHECKED
+    if marker.is_file() and marker.read_text(encoding="utf-8") == digest:
+        return
+    for name in ("compose.yaml", "data.yaml"):
+        if name in files:
+            _check_compose(folder / name)
+    if "edge/nginx.conf" in files:
+        _check_nginx(folder / "edge")
+    LocalHost().write({PurePosixPath(marker): File(digest.encode())})
+
+
+def write(files: Mapping[str, bytes], folder: Path) -> None:
+    """Make a folder hold exactly these files (and hidden ones that others put there)."""
+    host = LocalHost()
+    for path in differing(files, folder):
+        if path not in files:
+            host.remove(PurePosixPath(folder / path))
+    changed = {name: content for name, content in files.items() if _held(folder / name) != content}
+    host.write({PurePosixPath(folder / name): File(content) for name, content in changed.items()})
+
+
+def differing(files: Mapping[str, bytes], folder: Path) -> tuple[str, ...]:
+    """Return the names of files that a folder lacks, holds with other content, or should not hold."""
+    held = {
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")
+    }
+    names = sorted(held | set(files))
+    return tuple(name for name in names if _held(folder / name) != files.get(name))
+
+
+def _held(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256(EDGE_IMAGE.encode())
+    for name in sorted(files):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(files[name]).digest())
+    return digest.hexdigest()
+
+
+def _check_compose(path: Path) -> None:
+    try:
+        LocalHost().run(compose.config(str(path)), timeout=_TIMEOUT)
+    except CommandFailed as error:
+        lines = [line for line in error.details if "variable is not set" not in line]
+        raise InvalidInput(
+            f"{path}: Compose refuses it",
+            details=lines,
+            fix="correct stack.yaml, or the template in your templates/",
+        ) from None
+
+
+def _check_nginx(folder: Path) -> None:
+    argv = (
+        *("docker", "run", "--rm", "--pull", "never", "--network", "none", "--read-only"),
+        *("--tmpfs", "/run", "--tmpfs", "/var/cache/nginx", "--tmpfs", "/var/log/nginx"),
+        *("--volume", f"{folder.resolve()}:/etc/nginx/wharfinger:ro", "--entrypoint", "nginx", EDGE_IMAGE),
+        *("-t", "-q", "-c", "/etc/nginx/wharfinger/nginx.conf"),
+    )
+    try:
+        LocalHost().run(argv, timeout=_TIMEOUT)
+    except CommandFailed as error:
+        raise InvalidInput(
+            f"{folder}: Nginx refuses it",
+            details=error.details,
+            fix="correct `site` (and `site.snippet`) in stack.yaml, or the template in your templates/",
+        ) from None

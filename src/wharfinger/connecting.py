@@ -1,0 +1,70 @@
+"""Reaching the server of an environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from wharfinger.edge import Edge
+from wharfinger.engine import Engine
+from wharfinger.errors import UsageError
+from wharfinger.hosts import Host
+from wharfinger.hosts.local import LocalHost
+from wharfinger.model.release import Layout
+from wharfinger.model.stack import Stack
+from wharfinger.project import Place
+from wharfinger.runtimes.compose import ComposeRuntime
+from wharfinger.steps import World
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A connected server, as one environment uses it."""
+
+    host: Host
+    engine: Engine
+    edge: Edge
+    layout: Layout
+
+    def world(self, stack: Stack) -> World:
+        """Return what the steps of a plan act on."""
+        runtime = ComposeRuntime(self.host, self.engine, self.layout)
+        return World(stack=stack, host=self.host, runtime=runtime, edge=self.edge, layout=self.layout)
+
+
+@contextmanager
+def connect(place: Place) -> Iterator[Server]:
+    """Yield the server of an environment, connected as long as the block runs."""
+    environment = place.environment
+    if not environment.is_local:
+        raise UsageError(
+            f"{place.environment_name}: `server: {environment.server}`: only `local`, this machine, can be reached yet",
+            fix=f"server: local, in environments.{place.environment_name} of stack.yaml",
+        )
+    host = LocalHost()
+    engine = Engine(host.docker_url(), host=host.name)
+    layout = layout_of(place)
+    edge = Edge(
+        host,
+        engine,
+        layout,
+        environment.edge.project,
+        environment.bind,
+        environment.http_port,
+        environment.https_port,
+    )
+    yield Server(host, engine, edge, layout)
+
+
+def layout_of(place: Place) -> Layout:
+    """Return where an environment's files lie on its server.
+
+    That is under `root` of the stack file, else under $WHARFINGER_ROOT, else under /srv/wharfinger on a server and
+    under the user's data folder (XDG Base Directory Specification) on this machine.
+    """
+    data_home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    default = f"{data_home}/wharfinger" if place.environment.is_local else "/srv/wharfinger"
+    return place.layout(os.environ.get("WHARFINGER_ROOT") or default)

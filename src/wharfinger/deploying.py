@@ -1,0 +1,164 @@
+"""A deploy, from the stack file to a verified release; see ARCHITECTURE.md §5."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from wharfinger import dotenv, preparing
+from wharfinger.builds.building import revision
+from wharfinger.carrying_out import Consent, carry_out, now
+from wharfinger.connecting import Server, connect
+from wharfinger.console import Console
+from wharfinger.errors import NotReady
+from wharfinger.facts import Observed, observe
+from wharfinger.hosts import File, operator
+from wharfinger.model.release import Release
+from wharfinger.planning import Plan
+from wharfinger.planning.deploy import Wanted, paths_written, plan_deploy
+from wharfinger.project import Place
+from wharfinger.rendering.release import render
+from wharfinger.settings import Settings
+
+_ID: Final = "%Y%m%d%H%M%S"
+_MINIMUM_FREE: Final = 512 << 20
+
+
+def deploy(place: Place, console: Console, *, consent: Consent, from_environ: bool, no_cache: bool) -> None:
+    """Bring what the stack describes to its server, or say that it is there already.
+
+    All that can fail without touching the server fails first. Raises WharfingerError, with the old release serving.
+    """
+    settings = preparing.values_of(place, console, from_environ=from_environ)
+    with connect(place) as server:
+        engine_version = server.engine.version()
+        with console.steps(("check", "build and push")) as steps:
+            preparing.ensure_stock(place, console, steps)
+            with steps.step("check"):
+                preparing.check(place, preparing.tags_of(place), engine_version)
+            if consent.plan_only:
+                images = preparing.images_known(place)
+                steps.skip("build and push", "only a plan")
+            else:
+                images = preparing.images_of(place, steps, no_cache=no_cache)
+        wanted = want(place, settings, images, engine_version, server)
+
+        def make_plan() -> Plan:
+            observed = look(wanted, server)
+            refuse_unready(wanted, observed, place)
+            return plan_deploy(wanted, observed, server.layout)
+
+        plan = carry_out(make_plan, place, place.stack, server, console, consent)
+    _sum_up(plan, place, images, console, consent, steps.timings)
+
+
+def look(wanted: Wanted, server: Server) -> Observed:
+    """Observe what a plan for `wanted` rests on."""
+    paths = paths_written(wanted, server.layout)
+    return observe(server.host, server.engine, server.edge, server.layout, paths)
+
+
+def want(
+    place: Place,
+    settings: Settings,
+    images: Mapping[str, str],
+    engine_version: tuple[int, int],
+    server: Server,
+) -> Wanted:
+    """Return the release to be, with every file of it."""
+    neutral = preparing.render_neutral(place, images, engine_version)
+    values = {name: dotenv.dump(_values(settings, place, data=data)).encode() for name, data in _ENV_FILES.items()}
+    env_checksum = hashlib.sha256(b"\0".join(values.values())).hexdigest()
+    release = Release(
+        id=_next_id(server),
+        stack=place.stack.name,
+        environment=place.environment_name,
+        created=now(),
+        by=str(operator.current()),
+        revision=revision(place.folder, server.host) or "",
+        images=dict(images),
+        services=tuple(place.stack.services),
+        fingerprint=hashlib.sha256(f"{neutral.digest()} {env_checksum}".encode()).hexdigest(),
+        env_checksum=env_checksum,
+    )
+    rendered = render(
+        place.stack,
+        place.environment_name,
+        release=release.id,
+        images=images,
+        layout=server.layout,
+        engine_version=engine_version,
+        project=place.project,
+    )
+    files = {name: File(text.encode()) for name, text in rendered.app.items()}
+    files["release.json"] = File(release.model_dump_json(indent=2).encode() + b"\n")
+    files["stack.json"] = File(place.stack.model_dump_json(by_alias=True, exclude_defaults=True).encode() + b"\n")
+    files[".env"] = File(values["app"], 0o600)
+    data = {name: File(text.encode()) for name, text in rendered.data.items()}
+    return Wanted(
+        stack=place.stack,
+        environment=place.environment,
+        release=release,
+        files=files,
+        data_files=data | ({".env": File(values["data"], 0o600)} if data else {}),
+        edge_files=rendered.edge,
+        site=rendered.site.encode() if rendered.site is not None else None,
+    )
+
+
+_ENV_FILES: Final = {"app": False, "data": True}
+
+
+def _values(settings: Settings, place: Place, *, data: bool) -> dict[str, str]:
+    """Return the values that one tier's services get, and no others."""
+    plain = settings.plain()
+    if data:
+        names = {name for service in place.stack.data for name in settings.for_data_service(service)}
+    else:
+        names = {name for service in (*place.stack.services, "migrate") for name in settings.for_service(service)}
+    return {name: value for name, value in plain.items() if name in names}
+
+
+def _next_id(server: Server) -> str:
+    """Return the time as a release id, later than every release that is there even if the clock went back."""
+    fresh = datetime.datetime.now(datetime.UTC)
+    newest = max(server.host.names_in(server.layout.releases), default="")
+    if newest >= fresh.strftime(_ID):
+        fresh = datetime.datetime.strptime(newest, _ID).replace(tzinfo=datetime.UTC) + datetime.timedelta(seconds=1)
+    return fresh.strftime(_ID)
+
+
+def refuse_unready(wanted: Wanted, observed: Observed, place: Place) -> None:
+    """Raise NotReady when the server lacks disk, or the edge's port is another process's."""
+    environment = place.environment
+    if observed.free_bytes < _MINIMUM_FREE:
+        raise NotReady(
+            f"{environment.server}: {observed.free_bytes >> 20} MiB free, a deploy needs {_MINIMUM_FREE >> 20} MiB",
+            fix="docker system df shows what Docker holds; `deploy.keep` says how many releases stay",
+        )
+    if wanted.site is not None and not observed.edge:
+        ports = (environment.http_port, environment.https_port)
+        taken = [port for port in ports if port in observed.ports_taken]
+        if taken:
+            raise NotReady(
+                f"{environment.server}: port {taken[0]} is taken, and the edge is to listen there",
+                fix=f"stop what listens there (ss -ltnp 'sport = :{taken[0]}'), or give environments."
+                f"{place.environment_name}.edge another http_port and https_port",
+            )
+
+
+def _sum_up(
+    plan: Plan,
+    place: Place,
+    images: Mapping[str, str],
+    console: Console,
+    consent: Consent,
+    before: Sequence[tuple[str, float]],
+) -> None:
+    if not plan.steps:
+        console.say(f"already up to date: release {plan.release} serves at {place.environment.url}")
+    elif not consent.plan_only:
+        rows = [("release", plan.release), *((f"image {name}", image) for name, image in images.items())]
+        console.summary([*rows, ("url", place.environment.url)], before)

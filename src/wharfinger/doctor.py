@@ -1,0 +1,127 @@
+"""Looking over everything that a deploy needs, with the mend for each thing that is not right."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from wharfinger import stock_images
+from wharfinger.connecting import Server, connect
+from wharfinger.console import Console
+from wharfinger.errors import NotReady, WharfingerError
+from wharfinger.facts import observe
+from wharfinger.hosts import Host
+from wharfinger.project import Place
+
+MINIMUM_FREE: Final = 2 << 30
+_OLDEST_ENGINE: Final = (24, 0)
+_OLDEST_COMPOSE: Final = (2, 24)
+_OLDEST_BUILDX: Final = (0, 13)
+_TIMEOUT: Final = 20.0
+_CLOCK_TOLERANCE: Final = 5.0
+_INSTALL: Final = "./run installs it; ./run --no-install prints the commands"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one look showed; `fix` is empty where nothing needs mending."""
+
+    name: str
+    fine: bool
+    seen: str
+    fix: str = ""
+
+
+def examine(place: Place, console: Console, *, as_json: bool) -> None:
+    """Print a line for everything looked at; raises NotReady when something is not right."""
+    with connect(place) as server:
+        findings = tuple(_findings(place, server))
+    if as_json:
+        console.json([asdict(finding) for finding in findings])
+    else:
+        rows = [("ok" if f.fine else "MEND", f.name, f.seen + (f"; fix: {f.fix}" if f.fix else "")) for f in findings]
+        console.table(("", "what", "seen"), rows)
+    wrong = [finding.name for finding in findings if not finding.fine]
+    if wrong:
+        raise NotReady(f"not ready for a deploy: {', '.join(wrong)}", fix="mend what is marked above")
+
+
+def _findings(place: Place, server: Server) -> Iterator[Finding]:
+    host = server.host
+    engine = _tool(host, "Docker Engine", ("docker", "version", "--format", "{{.Server.Version}}"), _OLDEST_ENGINE)
+    yield engine
+    yield _tool(host, "Compose", ("docker", "compose", "version", "--short"), _OLDEST_COMPOSE)
+    yield _tool(host, "buildx", ("docker", "buildx", "version"), _OLDEST_BUILDX)
+    yield _disk(server)
+    if engine.fine:
+        yield _clock(host)
+        yield from _ports(place, server)
+        yield _images(host)
+
+
+def _tool(host: Host, name: str, argv: tuple[str, ...], oldest: tuple[int, int]) -> Finding:
+    try:
+        answer = host.run(argv, timeout=_TIMEOUT, check=False)
+    except WharfingerError as error:
+        return Finding(name, fine=False, seen=error.problem, fix=_INSTALL)
+    version = re.search(r"(\d+)\.(\d+)(\.\d+)?", answer.stdout)
+    if answer.status != 0 or version is None:
+        return Finding(name, fine=False, seen="does not answer", fix=_INSTALL)
+    if (int(version[1]), int(version[2])) < oldest:
+        wanted = ".".join(map(str, oldest))
+        return Finding(name, fine=False, seen=f"{version[0]} is older than {wanted}", fix=_INSTALL)
+    return Finding(name, fine=True, seen=version[0])
+
+
+def _disk(server: Server) -> Finding:
+    free = server.host.free_bytes(server.layout.root)
+    seen = f"{free / 2**30:.1f} GiB free for {server.layout.root}"
+    if free < MINIMUM_FREE:
+        fix = f"free {(MINIMUM_FREE - free) / 2**30:.1f} GiB; docker system df shows what Docker holds"
+        return Finding("disk", fine=False, seen=seen, fix=fix)
+    return Finding("disk", fine=True, seen=seen)
+
+
+def _clock(host: Host) -> Finding:
+    """Compare the engine's clock with this process's: release ids and certificates depend on both."""
+    answer = host.run(("docker", "info", "--format", "{{json .SystemTime}}"), timeout=_TIMEOUT, check=False)
+    theirs = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", json.loads(answer.stdout)))
+    apart = abs((datetime.now(UTC) - theirs).total_seconds())
+    if apart > _CLOCK_TOLERANCE:
+        return Finding(
+            "clock", fine=False, seen=f"{apart:.0f} s apart from the engine's", fix="timedatectl set-ntp true"
+        )
+    return Finding("clock", fine=True, seen=time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime()))
+
+
+def _ports(place: Place, server: Server) -> Iterator[Finding]:
+    observed = observe(server.host, server.engine, server.edge, server.layout, ())
+    ports = [place.environment.http_port] + ([place.environment.https_port] if place.environment.tls else [])
+    for port in ports:
+        if observed.edge_is_ready:
+            yield Finding(f"port {port}", fine=True, seen=f"the edge {server.edge.project} runs")
+        elif port in observed.ports_taken:
+            fix = f"stop what listens there (ss -ltnp 'sport = :{port}'), or set {place.environment_name}'s `edge`"
+            yield Finding(f"port {port}", fine=False, seen="taken by another process", fix=fix)
+        else:
+            yield Finding(f"port {port}", fine=True, seen="free")
+
+
+def _images(host: Host) -> Finding:
+    origins = stock_images.origins(host, stock_images.STOCK)
+    missing = [name for name, origin in origins.items() if origin is stock_images.Origin.MISSING]
+    if not missing:
+        kinds = sorted({origin.value for origin in origins.values()})
+        return Finding("stock images", fine=True, seen=f"all there ({', '.join(kinds)})")
+    if stock_images.hub_answers(host, missing[0]):
+        return Finding("stock images", fine=True, seen=f"{', '.join(missing)}: the image hub answers")
+    if shutil.which("debootstrap"):
+        return Finding("stock images", fine=True, seen=f"{', '.join(missing)}: to be built from Debian packages")
+    fix = "apt-get install debootstrap, or let Docker reach an image hub"
+    return Finding("stock images", fine=False, seen=f"{', '.join(missing)} missing, and no image hub answers", fix=fix)

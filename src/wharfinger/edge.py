@@ -1,0 +1,128 @@
+"""The edge of a server: its one Nginx, which sites it serves and where their traffic goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+from wharfinger.commands import compose
+from wharfinger.commands import edge as commands
+from wharfinger.engine import Engine
+from wharfinger.errors import CommandFailed, InvalidInput, WharfingerError
+from wharfinger.hosts import File, Host
+from wharfinger.model.release import Layout, Live
+from wharfinger.rendering.site import live_default
+
+SERVICE: Final = "nginx"
+_TIMEOUT: Final = 30.0
+_PROBE_SECONDS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The edge, as one environment uses it."""
+
+    host: Host
+    engine: Engine
+    layout: Layout
+    project: str
+    bind: str
+    http_port: int
+    https_port: int
+
+    @property
+    def container(self) -> str:
+        """The name of its container."""
+        return f"{self.project}-{SERVICE}-1"
+
+    @property
+    def site(self) -> str:
+        """The name of this environment's site."""
+        return self.layout.target.name
+
+    def start(self, files: Mapping[str, bytes]) -> None:
+        """Write the files that all sites share, and bring Nginx up with them; sites stay as they are.
+
+        A running Nginx takes them up by a reload; where they fail the test the old ones are put back.
+        """
+        for folder in ("sites", "acme", "certs"):
+            self.host.make_folder(self.layout.edge / folder)
+        wanted = {self.layout.edge / name: File(content) for name, content in files.items()}
+        wanted[self.layout.edge / ".env"] = File(self._variables(), 0o644)
+        before = {path: self.host.read(path) for path in wanted}
+        self.host.write(wanted)
+        running = any(container.is_ready for container in self.engine.project(self.project))
+        if running:
+            self._test_or_restore(before)
+        argv = compose.up(self.project, str(self.layout.edge / "compose.yaml"))
+        self.host.run(argv, timeout=120)
+        self.engine.wait_healthy(self.project, {SERVICE: 1}, timeout=60, note=lambda _: None)
+        if running:
+            self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
+
+    def put_site(self, content: bytes, live: Live) -> None:
+        """Put the site's file in place once the whole configuration passes its test with it, and reload.
+
+        `live` is where traffic goes if the site was not known before. Raises InvalidInput, with the old file put
+        back byte for byte, when the test fails.
+        """
+        before = {path: self.host.read(path) for path in (self.layout.site, self.layout.live)}
+        wanted = {self.layout.site: File(content)}
+        if before[self.layout.live] is None:
+            wanted[self.layout.live] = File(live_default(live).encode())
+        self.host.write(wanted)
+        self._test_or_restore(before)
+        self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
+
+    def restore_site(self, content: bytes | None, live: bytes | None) -> None:
+        """Put back what the site's files held before (None: there were none), and reload."""
+        self._restore({self.layout.site: content, self.layout.live: live})
+        self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
+
+    def live(self) -> Live | None:
+        """Return where the site's traffic goes; None where Nginx does not run or does not know the site."""
+        answer = self.host.run(commands.read_live(self.container, self.site), timeout=_TIMEOUT, check=False)
+        return Live.parse(answer.stdout) if answer.status == 0 else None
+
+    def switch(self, live: Live) -> None:
+        """Send the site's traffic somewhere else from the next request on, and make that survive a restart."""
+        self.host.run(commands.set_live(self.container, self.site, live), timeout=_TIMEOUT)
+        self.host.write({self.layout.live: File(live_default(live).encode())})
+
+    def probe(self, slot: str, service: str, path: str) -> None:
+        """Return once Nginx itself reaches a service in a slot; raises WharfingerError where it does not."""
+        argv = commands.probe(self.container, self.site, slot, service, path, seconds=_PROBE_SECONDS)
+        answer = self.host.run(argv, timeout=_PROBE_SECONDS + _TIMEOUT, check=False)
+        if answer.status != 0:
+            raise WharfingerError(
+                f"{self.host.name}: the edge does not reach {service} in slot {slot} at {path}",
+                details=answer.stderr.splitlines()[-3:],
+                fix=f"docker logs {self.container} says why",
+            )
+
+    def _test_or_restore(self, before: Mapping[PurePosixPath, bytes | None]) -> None:
+        try:
+            self.host.run(commands.test(self.container), timeout=_TIMEOUT)
+        except BaseException as error:
+            self._restore(before)
+            if not isinstance(error, CommandFailed):
+                raise
+            raise InvalidInput(
+                f"{self.host.name}: Nginx refuses the new configuration; the old one is back in place",
+                details=error.stderr.splitlines()[-5:],
+                fix="correct `site` (and `site.snippet`) in stack.yaml, or the template that it names",
+            ) from None
+
+    def _restore(self, before: Mapping[PurePosixPath, bytes | None]) -> None:
+        for path, content in before.items():
+            if content is None:
+                self.host.remove(path)
+        self.host.write({path: File(content) for path, content in before.items() if content is not None})
+
+    def _variables(self) -> bytes:
+        return (
+            f"EDGE_BIND={self.bind}\nEDGE_HTTP_PORT={self.http_port}\nEDGE_HTTPS_PORT={self.https_port}\n"
+            f"EDGE_NETWORK={self.project}\n"
+        ).encode()

@@ -1,0 +1,213 @@
+"""What the Docker Engine of a host says: containers, images, logs and events.
+
+The Docker SDK only reads here (ARCHITECTURE.md §6, rule 7): `docker compose` and `docker buildx` write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from wharfinger.errors import NotReady, WharfingerError
+
+if TYPE_CHECKING:
+    import docker
+
+PROJECT: Final = "com.docker.compose.project"
+SERVICE: Final = "com.docker.compose.service"
+ONE_OFF: Final = "com.docker.compose.oneoff"
+SLOT: Final = "org.wharfinger.slot"
+_CALL_TIMEOUT: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container as the engine sees it now."""
+
+    id: str
+    name: str
+    project: str
+    service: str
+    slot: str
+    image: str
+    state: str
+    """`running`, `exited`, `restarting`, …, as Docker says."""
+    health: str
+    """`healthy`, `starting`, `unhealthy`; `none` where the container has no health check."""
+    exit_code: int
+    restarts: int
+    since: str
+    """When its present state began, ISO 8601 in UTC."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it runs and, where it has a health check, passes it."""
+        return self.state == "running" and self.health in {"healthy", "none"}
+
+
+class Unhealthy(WharfingerError):
+    """A container did not become healthy; `details` are its last log lines."""
+
+
+def client(url: str | None, *, timeout: int, host: str) -> docker.APIClient:
+    """Return the SDK's client of an engine (None: this machine's own); raises NotReady where none answers."""
+    import docker
+    from docker.utils import kwargs_from_env
+
+    try:
+        arguments = kwargs_from_env() if url is None else {"base_url": url}
+        return docker.APIClient(**arguments, version="auto", timeout=timeout)
+    except docker.errors.DockerException:
+        raise NotReady(
+            f"{host}: no Docker Engine answers", fix="./run installs and starts one; invoke doctor says more"
+        ) from None
+
+
+class Engine:
+    """A connection to one Docker Engine, opened at the first question."""
+
+    def __init__(self, url: str | None, *, host: str) -> None:
+        self._url = url
+        self._host = host
+        self._connected: docker.APIClient | None = None
+
+    @property
+    def _api(self) -> docker.APIClient:
+        if self._connected is None:
+            self._connected = client(self._url, timeout=_CALL_TIMEOUT, host=self._host)
+        return self._connected
+
+    def version(self) -> tuple[int, int]:
+        """Return the engine's major and minor version."""
+        major, minor, *_ = self._api.version()["Version"].split(".")
+        return int(major), int(minor)
+
+    def containers(self, labels: Mapping[str, str | None]) -> tuple[Container, ...]:
+        """Return the containers, running or not, that have all these labels (None: with any value), by name."""
+        wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
+        listed = self._api.containers(all=True, filters={"label": wanted})
+        found = (self._inspect(entry["Id"]) for entry in listed)
+        return tuple(sorted((container for container in found if container), key=lambda container: container.name))
+
+    def project(self, name: str) -> tuple[Container, ...]:
+        """Return the containers of a Compose project, one-off ones aside."""
+        return self.containers({PROJECT: name, ONE_OFF: "False"})
+
+    def volumes(self, project: str) -> tuple[str, ...]:
+        """Return the names of the volumes that a Compose project made."""
+        listed = self._api.volumes(filters={"label": f"{PROJECT}={project}"})["Volumes"] or ()
+        return tuple(sorted(volume["Name"] for volume in listed))
+
+    def logs(self, container: str, *, lines: int = 20) -> tuple[str, ...]:
+        """Return a container's last log lines, of both its streams."""
+        raw: bytes = self._api.logs(container, tail=lines)
+        return tuple(raw.decode(errors="replace").splitlines())
+
+    def has_image(self, reference: str) -> bool:
+        """Whether the engine holds an image, by tag or by digest."""
+        import docker
+
+        try:
+            self._api.inspect_image(reference)  # type: ignore[no-untyped-call]
+        except docker.errors.ImageNotFound:
+            return False
+        return True
+
+    def wait_healthy(
+        self, project: str, expected: Mapping[str, int], *, timeout: float, note: Callable[[str], None]
+    ) -> None:
+        """Return once so many containers of every service are healthy; `note` hears of progress.
+
+        Waits on the engine's events. Raises Unhealthy as soon as one container exits, is found unhealthy, or the
+        time-out (in seconds) passes.
+        """
+        deadline = time.monotonic() + timeout
+        with self._events(project) as changes:
+            while True:
+                containers = self.project(project)
+                self._refuse_failed(containers)
+                ready = [container for container in containers if container.is_ready]
+                if all(sum(c.service == service for c in ready) >= count for service, count in expected.items()):
+                    return
+                note(f"{len(ready)} of {sum(expected.values())} healthy")
+                if not _next_change(changes, deadline):
+                    raise self._too_late(containers, timeout)
+
+    def _refuse_failed(self, containers: Sequence[Container]) -> None:
+        for container in containers:
+            if container.restarts > 0 or container.state in {"exited", "dead", "restarting"}:
+                why = f"exited with code {container.exit_code} while starting"
+            elif container.health == "unhealthy":
+                why = "fails its health check"
+            else:
+                continue
+            raise Unhealthy(f"{container.service} {why} ({container.name})", details=self.logs(container.id))
+
+    def _too_late(self, containers: Sequence[Container], timeout: float) -> Unhealthy:
+        waiting = [container for container in containers if not container.is_ready]
+        if not waiting:
+            return Unhealthy(f"not every container was there after {timeout:g} s")
+        first = waiting[0]
+        return Unhealthy(
+            f"{first.service} was not healthy after {timeout:g} s ({first.name})", details=self.logs(first.id)
+        )
+
+    @contextlib.contextmanager
+    def _events(self, project: str) -> Iterator[queue.Queue[None]]:
+        """Yield a queue that gets an item whenever a container of the project changes."""
+        changes: queue.Queue[None] = queue.Queue()
+        filters = {
+            "type": "container",
+            "label": f"{PROJECT}={project}",
+            "event": ["start", "die", "health_status"],
+        }
+        stream = self._api.events(filters=filters, since=int(time.time()) - 1)
+
+        def forward() -> None:
+            with contextlib.suppress(Exception):  # closing the stream ends its reader with whatever error it likes
+                for _ in stream:
+                    changes.put(None)
+
+        threading.Thread(target=forward, daemon=True).start()
+        try:
+            yield changes
+        finally:
+            stream.close()
+
+    def _inspect(self, container: str) -> Container | None:
+        import docker
+
+        try:
+            facts: dict[str, Any] = self._api.inspect_container(container)
+        except docker.errors.NotFound:
+            return None
+        labels, state = facts["Config"]["Labels"], facts["State"]
+        running = state["Status"] == "running"
+        return Container(
+            id=facts["Id"],
+            name=facts["Name"].removeprefix("/"),
+            project=labels.get(PROJECT, ""),
+            service=labels.get(SERVICE, ""),
+            slot=labels.get(SLOT, ""),
+            image=facts["Config"]["Image"],
+            state=state["Status"],
+            health=state.get("Health", {}).get("Status", "none"),
+            exit_code=state["ExitCode"],
+            restarts=facts["RestartCount"],
+            since=state["StartedAt"] if running else state["FinishedAt"],
+        )
+
+
+def _next_change(changes: queue.Queue[None], deadline: float) -> bool:
+    """Wait for a change, and for all that came with it; return False when the deadline passes first."""
+    try:
+        changes.get(timeout=max(0.0, deadline - time.monotonic()))
+        while True:
+            changes.get_nowait()
+    except queue.Empty:
+        return time.monotonic() < deadline

@@ -1,0 +1,92 @@
+"""What is true on a server now: read-only, and all that a plan rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Final
+
+from pydantic import ValidationError
+
+from wharfinger.edge import Edge
+from wharfinger.engine import ONE_OFF, PROJECT, Container, Engine
+from wharfinger.hosts import Host
+from wharfinger.model.release import Layout, Live, Release
+
+_LISTENING: Final = "0A"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One environment's server, as a plan sees it."""
+
+    releases: tuple[Release, ...]
+    """Every release directory with a readable record, the oldest first."""
+    current: str | None
+    """The release that `current` points at."""
+    live: Live | None
+    """Where the edge sends the traffic: what Nginx says, or what it will fall back on when it starts."""
+    tiers: Mapping[str, tuple[Container, ...]]
+    """The app tiers that have containers, by release."""
+    data: tuple[Container, ...]
+    edge: tuple[Container, ...]
+    files: Mapping[PurePosixPath, bytes | None]
+    """What the files outside release directories hold, those that a deploy may write."""
+    ports_taken: frozenset[int]
+    free_bytes: int = field(compare=False)
+
+    @property
+    def edge_is_ready(self) -> bool:
+        """Whether the edge's Nginx serves."""
+        return bool(self.edge) and all(container.is_ready for container in self.edge)
+
+    def release(self, identifier: str | None) -> Release | None:
+        """Return the release of that id, or None."""
+        return next((release for release in self.releases if release.id == identifier), None)
+
+
+def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Iterable[PurePosixPath]) -> Observed:
+    """Read everything that a plan for one environment rests on; `files` are those that it may write."""
+    tiers: dict[str, list[Container]] = {}
+    containers = engine.containers({PROJECT: None, ONE_OFF: "False"})
+    for container in containers:
+        release = layout.target.release_of(container.project)
+        if release is not None:
+            tiers.setdefault(release, []).append(container)
+    edge_containers = tuple(container for container in containers if container.project == edge.project)
+    held = host.read(layout.live)
+    fallback = Live.parse(held.decode().partition('"')[2].partition('"')[0]) if held else None
+    current = host.link_target(layout.current)
+    return Observed(
+        releases=tuple(_releases(host, layout)),
+        current=current.rpartition("/")[2] if current else None,
+        live=(edge.live() or fallback) if edge_containers else fallback,
+        tiers={release: tuple(found) for release, found in tiers.items()},
+        data=tuple(container for container in containers if container.project == layout.target.name),
+        edge=edge_containers,
+        files={path: host.read(path) for path in files},
+        ports_taken=_ports_taken(host),
+        free_bytes=host.free_bytes(layout.root),
+    )
+
+
+def _releases(host: Host, layout: Layout) -> Iterable[Release]:
+    for name in host.names_in(layout.releases):
+        content = host.read(layout.release(name) / "release.json")
+        if content is not None:
+            try:
+                yield Release.model_validate_json(content)
+            except ValidationError:
+                continue  # a record of another version of Wharfinger is no release to return to
+
+
+def _ports_taken(host: Host) -> frozenset[int]:
+    """Return the TCP ports on which something listens, as proc(5)'s net/tcp tells."""
+    taken = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in (host.read(PurePosixPath(table)) or b"").decode().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == _LISTENING:
+                taken.add(int(fields[1].rpartition(":")[2], 16))
+    return frozenset(taken)

@@ -1,0 +1,82 @@
+"""Asking a site whether it answers as it should."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from wharfinger.model.stack import Check
+from wharfinger.model.values import seconds
+
+_PAUSE: Final = 0.1
+_LARGEST_ANSWER: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A public address, and where its server is to be found without asking DNS."""
+
+    url: str
+    host: str
+    """The host name of the URL, sent as `Host`."""
+    connect_to: str
+    port: int
+    tls: bool = False
+
+
+def failure(address: Address, check: Check) -> str | None:
+    """Return why a check fails, or None where it passes; tries until its time-out.
+
+    A site tells nobody when it will answer, so this one asks again every 0.1 s.
+    """
+    deadline = time.monotonic() + seconds(check.timeout)
+    while True:
+        problem = _ask(address, check, deadline)
+        if problem is None or time.monotonic() + _PAUSE >= deadline:
+            return problem
+        time.sleep(_PAUSE)
+
+
+def _ask(address: Address, check: Check, deadline: float) -> str | None:
+    try:
+        status, body = _request(address, check, max(0.1, deadline - time.monotonic()))
+    except (OSError, http.client.HTTPException) as error:
+        return str(error) or type(error).__name__
+    if status != check.status:
+        return f"status {status}, expected {check.status}"
+    if check.contains is not None and check.contains.encode() not in body:
+        return f"the answer does not contain {check.contains!r}"
+    return _differs(check.expect, body) if check.expect else None
+
+
+def _request(address: Address, check: Check, timeout: float) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
+    connection.sock = socket.create_connection((address.connect_to, address.port), timeout)
+    if address.tls:
+        connection.sock = ssl.create_default_context().wrap_socket(connection.sock, server_hostname=address.host)
+    try:
+        connection.request(check.method, check.path, headers={"User-Agent": "wharfinger", "Cache-Control": "no-cache"})
+        response = connection.getresponse()
+        return response.status, response.read(_LARGEST_ANSWER)
+    finally:
+        connection.close()
+
+
+def _differs(expected: dict[str, Any], body: bytes) -> str | None:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return "the answer is not JSON"
+    if not isinstance(answer, dict):
+        return "the answer is not a JSON object"
+    wrong = [
+        f"{name} is {answer.get(name)!r}, expected {value!r}"
+        for name, value in expected.items()
+        if answer.get(name) != value
+    ]
+    return "; ".join(wrong) or None

@@ -1,0 +1,46 @@
+"""Who runs Wharfinger, on which machine and as which process."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A running Wharfinger and the person behind it."""
+
+    user: str
+    machine: str
+    pid: int
+    started: str
+    """When the process began, in the kernel's ticks since boot: tells it from a later process with its pid."""
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.machine}"
+
+
+def current() -> Operator:
+    """Return who runs this process."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return Operator(user, socket.gethostname(), os.getpid(), _started(os.getpid()) or "")
+
+
+def is_gone(operator: Operator) -> bool:
+    """Whether a process is known to have ended: only one of this machine can be."""
+    return operator.machine == socket.gethostname() and _started(operator.pid) != operator.started
+
+
+def _started(pid: int) -> str | None:
+    """Return a process's start time, the 22nd field of proc(5)'s stat; None where it does not exist."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()[19]

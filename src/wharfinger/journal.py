@@ -1,0 +1,37 @@
+"""The JSON-lines record of what a deploy did, kept on the server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from wharfinger.hosts import Host
+from wharfinger.steps import Step, recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """One deploy's record; every line is on disk before the next thing happens."""
+
+    host: Host
+    path: PurePosixPath
+    now: Callable[[], str]
+    """Returns the time, ISO 8601 in UTC."""
+
+    def planned(self, steps: tuple[Step, ...], *, by: str, action: str) -> None:
+        """Record what is going to be done, by whom."""
+        self._write({"event": "planned", "action": action, "by": by, "steps": [recorded(step) for step in steps]})
+
+    def step(self, event: str, step: Step, **facts: Any) -> None:
+        """Record that a step began, was done, failed or was undone."""
+        self._write({"event": event, "verb": type(step).__name__, **facts})
+
+    def finished(self, outcome: str) -> None:
+        """Record how it ended; a journal without this line was cut off."""
+        self._write({"event": "finished", "outcome": outcome})
+
+    def _write(self, facts: dict[str, Any]) -> None:
+        self.host.append(self.path, json.dumps({"at": self.now(), **facts}, ensure_ascii=False, default=str))

@@ -1,0 +1,64 @@
+"""What differs between a server and what is wanted, in words, and which releases are no longer kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from wharfinger.facts import Observed
+from wharfinger.model.release import Release
+
+
+def reasons(wanted: Release, observed: Observed, expected: Mapping[str, int]) -> tuple[str, ...]:
+    """Return why a deploy is needed; nothing where the current release is the wanted one and all of it serves."""
+    current = observed.release(observed.current)
+    if current is None:
+        return ("nothing is deployed yet",)
+    found = [
+        f"image {name} changed" if name in current.images else f"image {name} is new"
+        for name, image in wanted.images.items()
+        if current.images.get(name) != image
+    ]
+    if current.env_checksum != wanted.env_checksum:
+        found.append("values of the environment changed")
+    if current.fingerprint != wanted.fingerprint and not found:
+        found.append("rendered files changed")
+    return tuple(found) or not_serving(current, observed, expected)
+
+
+def not_serving(current: Release, observed: Observed, expected: Mapping[str, int]) -> tuple[str, ...]:
+    """Return what of the current release does not serve as it should."""
+    found = []
+    tier = [container for container in observed.tiers.get(current.id, ()) if container.is_ready]
+    for service, count in expected.items():
+        ready = sum(container.service == service for container in tier)
+        if ready < count:
+            found.append(f"{service}: {ready} of {count} containers are healthy")
+    found += [f"{container.service} is {container.health}" for container in observed.data if not container.is_ready]
+    if not observed.edge_is_ready:
+        found.append("the edge does not run")
+    elif observed.live is None or observed.live.release != current.id:
+        found.append("the edge sends its traffic elsewhere")
+    return tuple(found)
+
+
+def serving(observed: Observed) -> str:
+    """Return what users get while a deploy runs, and if it fails."""
+    if observed.current is None:
+        return "nothing serves: there was no release before"
+    return f"release {observed.current} still serves"
+
+
+def pruned(
+    releases: Sequence[Release], observed: Observed, *, keep: int, current: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the releases to remove, and the images that only they use.
+
+    The newest `keep` successful ones stay, and so do the current one and the one before it; those that never
+    succeeded do not count and go once a newer release has succeeded.
+    """
+    successful = [release.id for release in releases if release.succeeded is not None]
+    kept = {*successful[-keep:], current, observed.current}
+    gone = [release for release in releases if release.id not in kept]
+    in_use = {image for release in releases if release.id in kept for image in release.images.values()}
+    images = dict.fromkeys(image for release in gone for image in release.images.values() if image not in in_use)
+    return tuple(release.id for release in gone), tuple(images)

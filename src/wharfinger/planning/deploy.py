@@ -1,0 +1,148 @@
+"""From what is observed and wanted to the steps of a deploy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from wharfinger.facts import Observed
+from wharfinger.health import Address
+from wharfinger.hosts import File
+from wharfinger.model.release import Layout, Live, Release, other_slot
+from wharfinger.model.stack import Check, Environment, Stack
+from wharfinger.model.values import seconds
+from wharfinger.planning import Plan
+from wharfinger.planning.changes import pruned, reasons, serving
+from wharfinger.planning.recovery import leftovers, live_after, recovery_steps, slot_in_use
+from wharfinger.steps import Step
+from wharfinger.steps.app import Pull, Retire, StartApp
+from wharfinger.steps.data import BackUp, Migrate, StartData
+from wharfinger.steps.edge import PutSite, StartEdge, Switch
+from wharfinger.steps.releases import Prune, Record, UploadRelease
+from wharfinger.steps.verify import Verify
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A release to be, and every file that belongs to it."""
+
+    stack: Stack
+    environment: Environment
+    release: Release
+    files: Mapping[str, File]
+    """The release directory, by file name."""
+    data_files: Mapping[str, File]
+    """The data tier's folder, by file name."""
+    edge_files: Mapping[str, bytes]
+    """What all sites of the edge share, by path in the edge's folder."""
+    site: bytes | None
+    """The site's Nginx file."""
+
+    @property
+    def expected(self) -> dict[str, int]:
+        """How many containers of each service there are to be."""
+        scale = self.environment.scale
+        return {name: scale.get(name, service.scale) for name, service in self.stack.services.items()}
+
+
+def paths_written(wanted: Wanted, layout: Layout) -> tuple[PurePosixPath, ...]:
+    """Return the files outside release directories that a deploy may write, for `facts.observe`."""
+    return (
+        *(layout.data / name for name in wanted.data_files),
+        *(layout.edge / name for name in wanted.edge_files),
+        layout.site,
+        layout.live,
+    )
+
+
+def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
+    """Decide how to get from what is observed to what is wanted.
+
+    The plan is empty when the current release is the wanted one and all of it serves.
+    """
+    release = wanted.release
+    why = reasons(wanted.release, observed, wanted.expected)
+    warnings = tuple(_warnings(wanted, observed, layout))
+    if not why:
+        left = tuple(f"release {tier} was left behind by a run that was cut off" for tier in leftovers(observed))
+        steps = tuple(recovery_steps(observed))
+        return Plan("deploy", observed.current or release.id, steps, left, serving(observed), warnings)
+    steps = tuple(_steps(wanted, observed, layout))
+    return Plan("deploy", release.id, steps, why, serving(observed), warnings)
+
+
+def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]:
+    release, stack = wanted.release, wanted.stack
+    slot = other_slot(slot_in_use(observed))
+    images = tuple(dict.fromkeys(release.images.values()))
+    yield from recovery_steps(observed)
+    yield UploadRelease(release.id, wanted.files)
+    yield Pull(images)
+    if wanted.site is not None and _edge_differs(wanted, observed, layout):
+        yield StartEdge(wanted.edge_files)
+    if stack.data and _data_differs(wanted, observed, layout):
+        yield StartData(tuple(stack.data), wanted.data_files)
+    databases = tuple(name for name, service in stack.data.items() if service.engine == "postgres")
+    if databases:
+        yield BackUp(databases, stamp=release.id)
+    if stack.migrate is not None:
+        yield Migrate(release.id, timeout=seconds(stack.migrate.timeout))
+    yield StartApp(release.id, slot, wanted.expected, timeout=seconds(stack.deploy.healthy_within))
+    if wanted.site is not None:
+        yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))
+    succeeded = release.model_copy(update={"slot": slot, "succeeded": release.created})
+    yield Record(release.id, observed.current, succeeded)
+    if observed.current is not None and observed.current in observed.tiers:
+        yield Retire(observed.current, drain=seconds(stack.deploy.drain))
+    old, images = pruned((*observed.releases, succeeded), observed, keep=stack.deploy.keep, current=release.id)
+    if old:
+        yield Prune(old, images)
+
+
+def traffic_steps(wanted: Wanted, observed: Observed, layout: Layout, live: Live) -> Iterator[Step]:
+    """Yield the steps that move the traffic to a tier which runs in `live.slot`, and prove that it arrived."""
+    assert wanted.site is not None and wanted.stack.site is not None  # noqa: S101, PT018 - callers ask first
+    before = (observed.files[layout.site], observed.files[layout.live])
+    if before[0] != wanted.site or before[1] is None:
+        yield PutSite(live.release, live.slot, wanted.site, before)
+    yield Switch(live.release, live.slot, live_after(observed), probes_of(wanted.stack))
+    environment = wanted.environment
+    address = Address(
+        url=environment.url,
+        host=environment.domain,
+        connect_to="127.0.0.1" if environment.is_local else environment.domain,
+        port=environment.http_port if environment.tls is None else environment.https_port,
+        tls=environment.tls is not None,
+    )
+    yield Verify(address, wanted.stack.checks or (Check(path=wanted.stack.site.health),))
+
+
+def probes_of(stack: Stack) -> tuple[tuple[str, str], ...]:
+    """Return each routed service with the path at which the edge asks it before a switch."""
+    if stack.site is None:
+        return ()
+    return tuple(dict.fromkeys((route.service, stack.site.health) for route in stack.site.routes))
+
+
+def _edge_differs(wanted: Wanted, observed: Observed, layout: Layout) -> bool:
+    files = {layout.edge / name: content for name, content in wanted.edge_files.items()}
+    return not observed.edge_is_ready or any(observed.files[path] != content for path, content in files.items())
+
+
+def _data_differs(wanted: Wanted, observed: Observed, layout: Layout) -> bool:
+    ready = {container.service for container in observed.data if container.is_ready}
+    return ready < set(wanted.stack.data) or bool(_changed_data_files(wanted, observed, layout))
+
+
+def _changed_data_files(wanted: Wanted, observed: Observed, layout: Layout) -> list[str]:
+    return [name for name, file in wanted.data_files.items() if observed.files[layout.data / name] != file.content]
+
+
+def _warnings(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[str]:
+    changed = _changed_data_files(wanted, observed, layout)
+    if observed.data and changed:
+        yield (
+            f"the data tier runs with an older {', '.join(changed)}; a deploy never recreates data services. "
+            f"When you can bear their restart: docker compose -p {layout.target.name} -f {layout.data}/data.yaml up -d"
+        )

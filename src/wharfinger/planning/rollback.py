@@ -1,0 +1,65 @@
+"""From what is observed to the steps that bring an earlier release back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wharfinger.errors import UsageError
+from wharfinger.facts import Observed
+from wharfinger.model.release import Layout, Live, Release, other_slot
+from wharfinger.model.values import seconds
+from wharfinger.planning import Plan
+from wharfinger.planning.changes import not_serving, serving
+from wharfinger.planning.deploy import Wanted, traffic_steps
+from wharfinger.planning.recovery import recovery_steps, slot_in_use
+from wharfinger.steps import Step
+from wharfinger.steps.app import Pull, Retire, StartApp
+from wharfinger.steps.releases import Record
+
+
+def choose(observed: Observed, wanted: str | None) -> Release:
+    """Return the release to go back to: the named one, or the last successful one before the current.
+
+    Raises UsageError where there is none.
+    """
+    successful = [release for release in observed.releases if release.succeeded is not None]
+    if wanted is not None:
+        named = next((release for release in successful if release.id == wanted), None)
+        if named is None:
+            known = ", ".join(release.id for release in successful) or "none"
+            raise UsageError(f"no successful release {wanted} on the server; there is: {known}", fix="invoke releases")
+        return named
+    earlier = [release for release in successful if release.id < (observed.current or "")]
+    if not earlier:
+        raise UsageError(
+            "there is no successful release before the current one", fix="invoke releases lists what there is"
+        )
+    return earlier[-1]
+
+
+def plan_rollback(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
+    """Decide how to bring `wanted.release` back: its digests, rendered files and values together.
+
+    The data tier and the schema stay as they are (ARCHITECTURE.md §5).
+    """
+    release = wanted.release
+    if release.id == observed.current:
+        why = not_serving(release, observed, wanted.expected)
+    else:
+        why = (f"release {observed.current} is to be replaced by {release.id}",)
+    steps = tuple(_steps(wanted, observed, layout)) if why else ()
+    return Plan("rollback", release.id, steps, why, serving(observed))
+
+
+def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]:
+    release, deploy = wanted.release, wanted.stack.deploy
+    again = release.id == observed.current
+    slot = (slot_in_use(observed) or "blue") if again else other_slot(slot_in_use(observed))
+    yield from recovery_steps(observed)
+    yield Pull(tuple(dict.fromkeys(release.images.values())))
+    yield StartApp(release.id, slot, wanted.expected, timeout=seconds(deploy.healthy_within))
+    if wanted.site is not None:
+        yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))
+    yield Record(release.id, observed.current, release.model_copy(update={"slot": slot}))
+    if observed.current is not None and observed.current in observed.tiers and not again:
+        yield Retire(observed.current, drain=seconds(deploy.drain))

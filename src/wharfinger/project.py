@@ -1,0 +1,97 @@
+"""Finding what the user means: the project folder, the stack and the environment."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from wharfinger import stackfile
+from wharfinger.errors import UsageError
+from wharfinger.model.release import Layout, Target
+from wharfinger.model.stack import Environment, Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One stack in one environment, as its files describe it."""
+
+    project: Path
+    folder: Path
+    """The stack's own folder."""
+    stack: Stack
+    environment_name: str
+
+    @property
+    def environment(self) -> Environment:
+        """Where it runs."""
+        return self.stack.environments[self.environment_name]
+
+    @property
+    def target(self) -> Target:
+        """The names that it goes by."""
+        return Target(self.stack.name, self.environment_name)
+
+    @property
+    def build_folder(self) -> Path:
+        """Where `invoke render` writes."""
+        return self.project / "build" / self.stack.name / self.environment_name
+
+    @property
+    def env_file(self) -> Path:
+        """The file that holds this environment's values."""
+        return self.folder / f".env.{self.environment_name}"
+
+    def layout(self, default_root: str) -> Layout:
+        """Return where everything lies on the server; `default_root` holds where the stack file names none."""
+        return Layout(PurePosixPath(self.environment.root or default_root), self.target)
+
+
+def find_project(start: Path) -> Path:
+    """Return the nearest folder, from `start` upward, that holds `stacks/`; raises UsageError."""
+    for folder in (start, *start.parents):
+        if (folder / "stacks").is_dir():
+            return folder
+    raise UsageError(
+        f"no stacks/ folder in {start} or above it",
+        fix=f"cd to your project, or create stacks/NAME/{stackfile.FILE_NAME}",
+    )
+
+
+def stack_files(project: Path) -> dict[str, Path]:
+    """Return the stack files of a project by the names of their folders."""
+    return {path.parent.name: path for path in sorted(project.glob(f"stacks/*/{stackfile.FILE_NAME}"))}
+
+
+def find(start: Path, *, stack: str | None, environment: str) -> Place:
+    """Return what `--stack` and `--env` name.
+
+    Without `--stack` there must be only one. Raises UsageError with the nearest name, and InvalidInput for a
+    stack file with problems.
+    """
+    project = find_project(start)
+    files = stack_files(project)
+    if stack is None and len(files) != 1:
+        raise UsageError(
+            "which stack?", fix=f"--stack, or `wharfinger: {{stack: NAME}}` in invoke.yaml; {_known(files)}"
+        )
+    name = stack or next(iter(files))
+    if name not in files:
+        raise UsageError(f"there is no stack {name}{_nearest(name, files)}", fix=_known(files))
+    described = stackfile.load(files[name])
+    if environment not in described.environments:
+        raise UsageError(
+            f"{name} has no environment {environment}{_nearest(environment, described.environments)}",
+            fix=_known(described.environments),
+        )
+    return Place(project, files[name].parent, described, environment)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _known(names: Iterable[str]) -> str:
+    return "there is: " + (", ".join(names) or "none")

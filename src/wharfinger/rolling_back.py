@@ -1,0 +1,61 @@
+"""Going back to an earlier release: its digests, rendered files and values together."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from wharfinger.carrying_out import Consent, carry_out
+from wharfinger.connecting import Server, connect
+from wharfinger.console import Console
+from wharfinger.errors import WharfingerError
+from wharfinger.facts import observe
+from wharfinger.model.release import Release
+from wharfinger.model.stack import Stack
+from wharfinger.planning import Plan
+from wharfinger.planning.deploy import Wanted
+from wharfinger.planning.rollback import choose, plan_rollback
+from wharfinger.project import Place
+
+
+def roll_back(place: Place, console: Console, *, to: str | None, consent: Consent) -> None:
+    """Bring back the last successful release before the current one, or the named one, health-gated.
+
+    Raises UsageError where there is no such release, StepFailed (with the current one still serving) where it
+    does not get healthy or does not verify.
+    """
+    with connect(place) as server:
+        paths = (server.layout.site, server.layout.live)
+        observed = observe(server.host, server.engine, server.edge, server.layout, paths)
+        release = choose(observed, to)
+        wanted = _as_it_was(release, place, server)
+
+        def make_plan() -> Plan:
+            seen = observe(server.host, server.engine, server.edge, server.layout, paths)
+            return plan_rollback(wanted, seen, server.layout)
+
+        plan = carry_out(make_plan, place, wanted.stack, server, console, consent)
+        if not plan.steps:
+            console.say(f"release {release.id} already serves")
+        elif not consent.plan_only:
+            console.summary([("release", release.id), ("url", place.environment.url)], ())
+
+
+def _as_it_was(release: Release, place: Place, server: Server) -> Wanted:
+    """Return a release as its directory on the server describes it, whatever the stack file says today."""
+    folder = server.layout.release(release.id)
+    description = server.host.read(folder / "stack.json")
+    if description is None:
+        raise WharfingerError(
+            f"{server.host.name}: {folder}/stack.json is missing",
+            fix="invoke releases; choose another with --to",
+        )
+    stack = Stack.model_validate_json(description)
+    return Wanted(
+        stack=stack,
+        environment=stack.environments[place.environment_name],
+        release=release,
+        files={},
+        data_files={},
+        edge_files={},
+        site=server.host.read(PurePosixPath(folder / "site.conf")),
+    )

@@ -1,0 +1,65 @@
+"""The only loop that runs steps: it journals each, and on a failure undoes what was done, in reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wharfinger.console import Console
+from wharfinger.errors import Interrupted, StepFailed, WharfingerError
+from wharfinger.journal import Journal
+from wharfinger.planning import Plan
+from wharfinger.steps import Step, World
+
+
+def run(plan: Plan, world: World, journal: Journal, console: Console, *, by: str) -> None:
+    """Carry out a plan.
+
+    Raises StepFailed (or Interrupted) after undoing what was done; a failure of a step that only tidies is a
+    warning, since the new release already counts.
+    """
+    journal.planned(plan.steps, by=by, action=plan.action)
+    done: list[Step] = []
+    with console.steps([step.title for step in plan.steps]) as shown:
+        for step in plan.steps:
+            journal.step("started", step)
+            try:
+                with shown.step(step.title) as row:
+                    step.run(world, row)
+            except (Exception, KeyboardInterrupt) as error:
+                journal.step("failed", step, problem=_problem(error))
+                if step.tidies:
+                    console.warn(f"{step.title} failed: {_problem(error)}; the next deploy tries again")
+                    continue
+                _undo([*done, step], world, journal, console)
+                journal.finished("reverted")
+                raise _failure(plan, step, error) from error
+            journal.step("done", step)
+            done.append(step)
+    journal.finished("succeeded")
+
+
+def _undo(steps: Sequence[Step], world: World, journal: Journal, console: Console) -> None:
+    for step in reversed(steps):
+        try:
+            step.undo(world)
+        except Exception as error:
+            journal.step("undo failed", step, problem=_problem(error))
+            console.warn(f"could not undo `{step.title}`: {_problem(error)}")
+        else:
+            journal.step("undone", step)
+
+
+def _problem(error: BaseException) -> str:
+    if isinstance(error, WharfingerError):
+        return error.problem
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+
+
+def _failure(plan: Plan, step: Step, error: BaseException) -> WharfingerError:
+    known = error if isinstance(error, WharfingerError) else None
+    kind = Interrupted if isinstance(error, KeyboardInterrupt) else StepFailed
+    return kind(
+        f"`{step.title}` failed: {_problem(error)}" if kind is StepFailed else f"interrupted in `{step.title}`",
+        details=[*(known.details if known else ()), plan.serving],
+        fix=known.fix if known and known.fix else f"invoke {plan.action} starts afresh",
+    )

@@ -1,0 +1,102 @@
+"""Releases as Compose projects: a long-lived one for the data tier, one for each release's app tier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+from wharfinger.commands import compose
+from wharfinger.engine import PROJECT, Engine
+from wharfinger.errors import BuildFailed, CommandFailed, StepFailed
+from wharfinger.hosts import File, Host
+from wharfinger.model.release import Layout, Slot
+from wharfinger.runtimes import Note
+
+_START_TIMEOUT: Final = 120.0
+_PULL_TIMEOUT: Final = 1800.0
+_STOP_MARGIN: Final = 60.0
+_DATA_HEALTHY_WITHIN: Final = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeRuntime:
+    """Runs one environment's tiers by `docker compose` on its server."""
+
+    host: Host
+    engine: Engine
+    layout: Layout
+
+    def start_data(self, files: Mapping[str, File], services: tuple[str, ...], *, note: Note) -> None:
+        """Bring the data tier up; see `Runtime.start_data`."""
+        project, folder = self.layout.target.name, self.layout.data
+        self.host.write({folder / name: file for name, file in files.items()})
+        self.host.run(compose.up(project, str(folder / "data.yaml"), recreate=False), timeout=_START_TIMEOUT)
+        expected = dict.fromkeys(services, 1)
+        self.engine.wait_healthy(project, expected, timeout=_DATA_HEALTHY_WITHIN, note=note)
+
+    def pull(self, images: tuple[str, ...], *, note: Note) -> None:
+        """Fetch images; see `Runtime.pull`."""
+        missing = [image for image in images if not self.engine.has_image(image)]
+        note(f"{len(missing)} of {len(images)} to fetch")
+        try:
+            with ThreadPoolExecutor(max_workers=4) as pool:
+                list(pool.map(self._pull, missing))
+        except CommandFailed as error:
+            raise BuildFailed(
+                f"{self.host.name}: an image could not be pulled",
+                details=error.details,
+                fix="invoke doctor checks registries",
+            ) from None
+
+    def _pull(self, image: str) -> None:
+        self.host.run(("docker", "pull", "--quiet", image), timeout=_PULL_TIMEOUT)
+
+    def migrate(self, release: str, *, timeout: float, note: Note) -> None:
+        """Run the migration; see `Runtime.migrate`."""
+        argv = compose.run_once(self.layout.target.app_project(release), self._file(release), "migrate")
+        done = self.host.run(argv, timeout=timeout, check=False, on_line=note)
+        if done.status != 0:
+            lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+            raise StepFailed(
+                f"{self.host.name}: the migration exited {done.status}",
+                details=lines[-20:],
+                fix="correct the migration and deploy again; the database was backed up before it ran",
+            )
+
+    def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
+        """Start an app tier; see `Runtime.start_app`."""
+        folder, project = self.layout.release(release), self.layout.target.app_project(release)
+        self._choose_slot(folder / ".env", slot)
+        self.host.run(compose.up(project, self._file(release)), timeout=_START_TIMEOUT)
+        self.engine.wait_healthy(project, expected, timeout=timeout, note=note)
+
+    def _choose_slot(self, path: PurePosixPath, slot: Slot) -> None:
+        """Write the slot where a person's own `docker compose up` in that folder finds it too."""
+        text = (self.host.read(path) or b"").decode()
+        kept = [line for line in text.splitlines(keepends=True) if not line.startswith("WHARFINGER_SLOT=")]
+        self.host.write({path: File(f"WHARFINGER_SLOT={slot}\n{''.join(kept)}".encode(), 0o600)})
+
+    def stop_app(self, release: str, *, drain: float) -> None:
+        """Stop an app tier; see `Runtime.stop_app`."""
+        argv = compose.down(self.layout.target.app_project(release), stop_within=round(drain))
+        self.host.run(argv, timeout=drain + _STOP_MARGIN)
+
+    def remove_images(self, images: tuple[str, ...]) -> None:
+        """Remove images; see `Runtime.remove_images`."""
+        for image in images:
+            self.host.run(("docker", "image", "rm", image), timeout=_START_TIMEOUT, check=False)
+
+    def running(self) -> Mapping[str, tuple[str, ...]]:
+        """List the app tiers; see `Runtime.running`."""
+        found: dict[str, list[str]] = {}
+        for container in self.engine.containers({"org.wharfinger.stack": self.layout.target.stack, PROJECT: None}):
+            release = self.layout.target.release_of(container.project)
+            if release is not None:
+                found.setdefault(release, []).append(container.name)
+        return {release: tuple(names) for release, names in found.items()}
+
+    def _file(self, release: str) -> str:
+        return str(self.layout.release(release) / "compose.yaml")

@@ -1,0 +1,22 @@
+"""A plan as a person reads it before agreeing to it."""
+
+from __future__ import annotations
+
+from wharfinger.console import Console
+from wharfinger.errors import NotConfirmed
+from wharfinger.planning import Plan
+
+
+def show(plan: Plan, console: Console, *, place: str) -> None:
+    """Say what is going to be done to `place`, and why."""
+    for warning in plan.warnings:
+        console.warn(warning)
+    console.say(f"{plan.action} {place}: {'; '.join(plan.reasons)}")
+    for number, step in enumerate(plan.steps, start=1):
+        console.say(f"  {number:>2}  {step.title}")
+
+
+def agree(plan: Plan, console: Console, *, place: str, ask: bool) -> None:
+    """Return when the plan may be carried out; raises NotConfirmed when it was declined or nobody could be asked."""
+    if ask and not console.confirm(f"{plan.action} {place}?"):
+        raise NotConfirmed(f"{plan.action} {place}: not confirmed; nothing was changed", fix="--yes agrees beforehand")

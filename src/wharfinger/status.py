@@ -1,0 +1,103 @@
+"""What runs: status, releases and logs of one environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wharfinger.commands import compose
+from wharfinger.connecting import connect
+from wharfinger.console import Console
+from wharfinger.engine import Container
+from wharfinger.errors import UsageError
+from wharfinger.facts import Observed, observe
+from wharfinger.project import Place
+
+
+def status(place: Place, console: Console, *, as_json: bool) -> None:
+    """Show the current release, its address, and every container with state, health, image and since when."""
+    observed = _observed(place)
+    current = observed.tiers.get(observed.current or "", ())
+    services = [_facts_of(container) for container in (*current, *observed.data, *observed.edge)]
+    facts = {
+        "stack": place.stack.name,
+        "environment": place.environment_name,
+        "release": observed.current,
+        "url": place.environment.url if observed.current else None,
+        "services": services,
+    }
+    if as_json:
+        console.json(facts)
+        return
+    console.data(
+        f"{place.target.name}: "
+        + (f"release {observed.current} at {facts['url']}" if observed.current else "nothing deployed")
+    )
+    rows = [[str(value) for value in service.values()] for service in services]
+    if rows:
+        console.table(("service", "state", "health", "image", "since"), rows)
+
+
+def releases(place: Place, console: Console, *, as_json: bool) -> None:
+    """List the releases on the server, the newest first, with who made them and which one serves."""
+    observed = _observed(place)
+    found: list[dict[str, Any]] = [
+        {
+            "release": release.id,
+            "current": release.id == observed.current,
+            "succeeded": release.succeeded is not None,
+            "by": release.by,
+            "revision": release.revision,
+            "images": release.images,
+        }
+        for release in reversed(observed.releases)
+    ]
+    if as_json:
+        console.json(found)
+        return
+    rows = [
+        (
+            release["release"],
+            "serves" if release["current"] else "",
+            "yes" if release["succeeded"] else "no",
+            release["by"],
+            release["revision"][:12],
+        )
+        for release in found
+    ]
+    console.table(("release", "", "succeeded", "by", "revision"), rows)
+
+
+def logs(place: Place, services: tuple[str, ...], *, lines: int, follow: bool) -> int:
+    """Show the logs of services and data services on stdout; return the exit status of what showed them."""
+    unknown = [name for name in services if name not in {*place.stack.services, *place.stack.data}]
+    if unknown:
+        raise UsageError(
+            f"{place.stack.name} has no service {', '.join(unknown)}",
+            fix=f"there is: {', '.join([*place.stack.services, *place.stack.data])}",
+        )
+    of_data = bool(services) and services[0] in place.stack.data
+    with connect(place) as server:
+        observed = observe(server.host, server.engine, server.edge, server.layout, ())
+        if observed.current is None and not of_data:
+            raise UsageError(
+                f"nothing is deployed in {place.environment_name}",
+                fix=f"invoke deploy --env {place.environment_name}",
+            )
+        target = place.target
+        project = target.name if of_data else target.app_project(observed.current or "")
+        return server.host.attach(compose.logs(project, services=services, lines=lines, follow=follow))
+
+
+def _observed(place: Place) -> Observed:
+    with connect(place) as server:
+        return observe(server.host, server.engine, server.edge, server.layout, ())
+
+
+def _facts_of(container: Container) -> dict[str, Any]:
+    return {
+        "name": container.service,
+        "state": container.state,
+        "health": container.health,
+        "image": container.image,
+        "since": container.since,
+    }

@@ -1,0 +1,76 @@
+"""Verbs on the data tier: they never recreate a data service and never undo what they did to data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from wharfinger import databases
+from wharfinger.console import Step as Shown
+from wharfinger.hosts import File
+from wharfinger.steps import World
+
+
+@dataclass(frozen=True, slots=True)
+class StartData:
+    """Bring the data tier up where it is not."""
+
+    services: tuple[str, ...]
+    files: Mapping[str, File] = field(repr=False)
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"start {', '.join(self.services)}"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Start what does not run, and wait until all of it is healthy."""
+        world.runtime.start_data(self.files, self.services, note=shown.note)
+
+    def undo(self, world: World) -> None:
+        """Nothing: a data tier that runs harms nobody, and holds data."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackUp:
+    """Take a backup of every database and read it back; a deploy without one goes no further."""
+
+    services: tuple[str, ...]
+    stamp: str
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"back up {', '.join(self.services)}"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Dump, then check what was dumped."""
+        databases.back_up(world.host, world.layout.target, world.layout, world.stack, stamp=self.stamp, note=shown.note)
+
+    def undo(self, world: World) -> None:
+        """Nothing: a backup is kept whatever becomes of the deploy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migrate:
+    """Bring the database to the new release's schema, once, in a one-off container of its image."""
+
+    release: str
+    timeout: float
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "migrate"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Run it to its end."""
+        world.runtime.migrate(self.release, timeout=self.timeout, note=shown.note)
+
+    def undo(self, world: World) -> None:
+        """End a migration that still runs; the schema stays, since data is never rolled back silently."""
+        world.runtime.stop_app(self.release, drain=0)

@@ -1,0 +1,91 @@
+"""Verbs on the release directories of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from wharfinger.console import Step as Shown
+from wharfinger.hosts import File
+from wharfinger.model.release import Release
+from wharfinger.steps import World
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRelease:
+    """Write the release directory: Compose file, site, values and record."""
+
+    release: str
+    files: Mapping[str, File] = field(repr=False)
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"upload release {self.release}"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Write every file, and make the folders that releases share."""
+        shown.note(f"{len(self.files)} files")
+        for name, volume in world.stack.volumes.items():
+            world.host.make_folder(world.layout.shared / name, mode=0o750, owner=volume.owner)
+        folder = world.layout.release(self.release)
+        world.host.write({folder / name: file for name, file in self.files.items()})
+
+    def undo(self, world: World) -> None:
+        """Remove the directory."""
+        world.host.remove(world.layout.release(self.release))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Make the verified release the current one; from here on nothing is undone."""
+
+    release: str
+    previous: str | None
+    record: Release = field(repr=False)
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "record"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Mark the release as successful and point `current` at it."""
+        shown.note(self.release)
+        content = self.record.model_dump_json(indent=2).encode() + b"\n"
+        world.host.write({world.layout.release(self.release) / "release.json": File(content)})
+        world.host.link(world.layout.current, f"releases/{self.release}")
+
+    def undo(self, world: World) -> None:
+        """Point `current` back."""
+        if self.previous is None:
+            world.host.remove(world.layout.current)
+        else:
+            world.host.link(world.layout.current, f"releases/{self.previous}")
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Remove releases that are no longer kept, and images that only they used."""
+
+    releases: tuple[str, ...]
+    images: tuple[str, ...]
+    tidies: ClassVar[bool] = True
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"prune {len(self.releases)} old release{'s'[: len(self.releases) != 1]}"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Remove directories first, so that an image is never missing from a release that is still listed."""
+        for release in self.releases:
+            shown.note(release)
+            world.host.remove(world.layout.release(release))
+        world.runtime.remove_images(self.images)
+
+    def undo(self, world: World) -> None:
+        """Nothing: pruned releases were successful ones beyond the number kept."""

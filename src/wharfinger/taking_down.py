@@ -1,0 +1,58 @@
+"""Stopping everything of an environment."""
+
+from __future__ import annotations
+
+from wharfinger.carrying_out import now
+from wharfinger.commands import compose
+from wharfinger.connecting import Server, connect
+from wharfinger.console import Console
+from wharfinger.errors import NotConfirmed
+from wharfinger.facts import observe
+from wharfinger.hosts import operator
+from wharfinger.lock import deploy_lock
+from wharfinger.model.values import seconds
+from wharfinger.project import Place
+
+_TIMEOUT = 180.0
+
+
+def take_down(place: Place, console: Console, *, volumes: bool, assume_yes: bool, dry: bool) -> None:
+    """Stop the app tier, the data tier and the site; with `volumes` remove the data too, after asking by name.
+
+    Backups always stay. Raises NotConfirmed where the removal of data was not agreed to.
+    """
+    with connect(place) as server:
+        project, layout = place.target.name, server.layout
+        doomed = (
+            *server.engine.volumes(project),
+            *(str(layout.shared / name) for name in place.stack.volumes),
+        )
+        if volumes:
+            console.say("this removes for good: " + ", ".join(doomed))
+        if dry:
+            return
+        if volumes and not assume_yes and not console.confirm(f"remove the data of {project}?"):
+            raise NotConfirmed("the data was not removed; nothing was changed", fix="--yes agrees beforehand")
+        with deploy_lock(server.host, layout, operator.current(), since=now()):
+            _stop(place, server, console, volumes=volumes)
+
+
+def _stop(place: Place, server: Server, console: Console, *, volumes: bool) -> None:
+    host, layout = server.host, server.layout
+    observed = observe(host, server.engine, server.edge, layout, (layout.site,))
+    runtime = server.world(place.stack).runtime
+    with console.steps(()) as steps:
+        if observed.edge_is_ready and observed.files[layout.site] is not None:
+            with steps.step("take the site down"):
+                server.edge.restore_site(None, None)
+        for release in observed.tiers:
+            with steps.step(f"stop {release}"):
+                runtime.stop_app(release, drain=seconds(place.stack.deploy.drain))
+        with steps.step("stop the data tier"):
+            host.run(compose.down(place.target.name), timeout=_TIMEOUT)
+        if volumes:
+            with steps.step("remove the data"):
+                for name in server.engine.volumes(place.target.name):
+                    host.run(("docker", "volume", "rm", "--force", name), timeout=_TIMEOUT)
+                for name in ("shared", "data", "releases", "current"):
+                    host.remove(layout.home / name)

@@ -1,0 +1,77 @@
+"""Tasks that change what serves."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+
+from wharfinger.tasks.running import ENVIRONMENT, STACK, console, place, task
+
+_PLAN = "show the plan and stop"
+_YES = "do not ask"
+
+
+@task(
+    help={
+        "env": ENVIRONMENT,
+        "stack": STACK,
+        "plan": _PLAN,
+        "yes": _YES,
+        "from-environ": "take the values from this process's environment, as CI secrets give them",
+        "no-cache": "build every image anew",
+    }
+)
+def deploy(
+    c: Context,
+    env: str,
+    stack: str | None = None,
+    plan: bool = False,
+    yes: bool = False,
+    from_environ: bool = False,
+    no_cache: bool = False,
+) -> None:
+    """Build, push, back up, migrate, start beside the old release, verify and switch to the new one."""
+    from wharfinger import deploying
+    from wharfinger.carrying_out import Consent
+
+    consent = Consent(plan_only=plan or c.config.run.dry, assume_yes=yes)
+    deploying.deploy(place(c, stack, env), console(), consent=consent, from_environ=from_environ, no_cache=no_cache)
+
+
+@task(
+    help={
+        "env": ENVIRONMENT,
+        "stack": STACK,
+        "to": "a release of `invoke releases`",
+        "plan": _PLAN,
+        "yes": _YES,
+    }
+)
+def rollback(
+    c: Context,
+    env: str,
+    stack: str | None = None,
+    to: str | None = None,
+    plan: bool = False,
+    yes: bool = False,
+) -> None:
+    """Bring back the last successful release, or the one named: images, files and values together."""
+    from wharfinger import rolling_back
+    from wharfinger.carrying_out import Consent
+
+    consent = Consent(plan_only=plan or c.config.run.dry, assume_yes=yes)
+    rolling_back.roll_back(place(c, stack, env), console(), to=to, consent=consent)
+
+
+@task(
+    help={
+        "env": ENVIRONMENT,
+        "stack": STACK,
+        "volumes": "remove the data too; asks, and names it",
+        "yes": _YES,
+    }
+)
+def down(c: Context, env: str, stack: str | None = None, volumes: bool = False, yes: bool = False) -> None:
+    """Stop everything of an environment; data, uploads and backups stay."""
+    from wharfinger import taking_down
+
+    taking_down.take_down(place(c, stack, env), console(), volumes=volumes, assume_yes=yes, dry=c.config.run.dry)

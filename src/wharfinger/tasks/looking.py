@@ -1,0 +1,58 @@
+"""Tasks that only look."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+
+from wharfinger.tasks.running import AS_JSON, ENVIRONMENT, STACK, console, place, task
+
+
+@task(help={"env": ENVIRONMENT, "stack": STACK, "json": AS_JSON})
+def status(c: Context, env: str, stack: str | None = None, json: bool = False) -> None:
+    """Show the release that serves, its address, and the state of every container."""
+    from wharfinger import status as use_case
+
+    use_case.status(place(c, stack, env), console(), as_json=json)
+
+
+@task(help={"env": ENVIRONMENT, "stack": STACK, "json": AS_JSON})
+def releases(c: Context, env: str, stack: str | None = None, json: bool = False) -> None:
+    """List the releases on the server, the newest first."""
+    from wharfinger import status as use_case
+
+    use_case.releases(place(c, stack, env), console(), as_json=json)
+
+
+@task(
+    iterable=["service"],
+    help={
+        "env": ENVIRONMENT,
+        "stack": STACK,
+        "service": "a service or data service; may be repeated (default: all services)",
+        "lines": "how many of the last lines",
+        "follow": "go on as lines come",
+    },
+)
+def logs(
+    c: Context,
+    env: str,
+    service: list[str],
+    stack: str | None = None,
+    lines: int = 100,
+    follow: bool = False,
+) -> None:
+    """Show the logs of the current release, or of data services."""
+    from wharfinger import status as use_case
+
+    code = use_case.logs(place(c, stack, env), tuple(service), lines=lines, follow=follow)
+    if code:
+        raise Exit(code=code)
+
+
+@task(help={"env": ENVIRONMENT, "stack": STACK, "json": AS_JSON})
+def doctor(c: Context, env: str = "local", stack: str | None = None, json: bool = False) -> None:
+    """Check everything that a deploy needs, and say what mends each failure."""
+    from wharfinger import doctor as use_case
+
+    use_case.examine(place(c, stack, env), console(), as_json=json)

@@ -1,0 +1,74 @@
+"""What every task needs: the user's terminal, what the flags name, and errors without a traceback."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task as invoke_task
+
+from wharfinger.errors import Interrupted, WharfingerError
+
+if TYPE_CHECKING:
+    from wharfinger.console import Console
+    from wharfinger.project import Place
+
+STACK = "name of the stack under stacks/ (default: invoke.yaml's)"
+ENVIRONMENT = "environment of the stack: local, staging, production, …"
+AS_JSON = "print JSON"
+
+
+def task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Make an Invoke task whose errors are shown with their mend and exit with their code.
+
+    `invoke --debug` lets the traceback through.
+    """
+
+    def decorate(body: Callable[..., Any]) -> Any:
+        @functools.wraps(body)
+        def guarded(context: Context, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return body(context, *args, **kwargs)
+            except WharfingerError as error:
+                _refuse_in_debug()
+                console().error(error)
+                raise Exit(code=error.exit_code) from None
+            except KeyboardInterrupt:
+                _refuse_in_debug()
+                console().error(Interrupted("interrupted"))
+                raise Exit(code=Interrupted.exit_code) from None
+
+        return invoke_task(**options)(guarded)
+
+    return decorate
+
+
+def _refuse_in_debug() -> None:
+    if logging.getLogger("invoke").isEnabledFor(logging.DEBUG):
+        raise  # noqa: PLE0704 - called while an error is being handled
+
+
+def console() -> Console:
+    """Return the user's terminal."""
+    from wharfinger.console import detect
+
+    return detect(sys.stdout, sys.stderr, os.environ)
+
+
+def place(context: Context, stack: str | None, environment: str) -> Place:
+    """Return what `--stack` and `--env` name; raises UsageError and InvalidInput."""
+    from wharfinger import project
+
+    return project.find(Path.cwd(), stack=stack or default_stack(context), environment=environment)
+
+
+def default_stack(context: Context) -> str | None:
+    """Return the stack that the project's invoke.yaml names."""
+    return context.config.get("wharfinger", {}).get("stack")  # type: ignore[no-any-return]
