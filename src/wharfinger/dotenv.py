@@ -93,21 +93,15 @@ def parse(text: str, *, source: str = ".env", environ: Mapping[str, str] = _NOTH
     return {one.name: one.value for one in assignments(text, source=source, environ=environ)}
 
 
-def assignments(
-    text: str, *, source: str = ".env", environ: Mapping[str, str] = _NOTHING
-) -> tuple[Assignment, ...]:
+def assignments(text: str, *, source: str = ".env", environ: Mapping[str, str] = _NOTHING) -> tuple[Assignment, ...]:
     """Return every assignment in the file's order, repeated names included; raises as `parse` does."""
     found, problems = read(text, environ=environ)
     if problems:
-        raise InvalidInput(
-            f"{source} cannot be read", details=tuple(problem.located(source) for problem in problems)
-        )
+        raise InvalidInput(f"{source} cannot be read", details=tuple(problem.located(source) for problem in problems))
     return found
 
 
-def read(
-    text: str, *, environ: Mapping[str, str] = _NOTHING
-) -> tuple[tuple[Assignment, ...], tuple[Problem, ...]]:
+def read(text: str, *, environ: Mapping[str, str] = _NOTHING) -> tuple[tuple[Assignment, ...], tuple[Problem, ...]]:
     """Return the assignments and the malformed places of the text; reading goes on at the line after each."""
     found: list[Assignment] = []
     problems: list[Problem] = []
@@ -187,9 +181,7 @@ def _name(text: str, at: int) -> tuple[str, int, bool]:
     end = at
     while end < len(text) and text[end] not in "=:\n":
         if not (text[end] in _BLANK or text[end] in "_.-[]" or unicodedata.category(text[end])[0] in "LN"):
-            raise _MalformedError(
-                end, "not part of a name; did a quoted value end too early, or does it lack quotes?"
-            )
+            raise _MalformedError(end, "not part of a name; did a quoted value end too early, or does it lack quotes?")
         end += 1
     name = text[at:end].rstrip(_WHITE)
     if " " in name:

@@ -21,9 +21,7 @@ OUTSIDE = {"OUTSIDE": "from the shell", "EMPTY": ""}
 IMAGE = "debian:trixie-slim"
 
 # The shell that runs the tests must not leak into what Compose reads.
-SHELL = {
-    name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_CONFIG", "DOCKER_HOST") if name in os.environ
-}
+SHELL = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_CONFIG", "DOCKER_HOST") if name in os.environ}
 
 pieces = st.one_of(
     st.sampled_from(
@@ -87,17 +85,15 @@ pieces = st.one_of(
             "é",
             "日本",
             "🙂",
-            "ſ",
-            "K",
-            "İ",
+            "\u017f",
+            "\u212a",
+            "\u0130",
             "\ufeff",
             "-dash",
             "[0]",
         ]
     ),
-    st.sampled_from(
-        [" ", "\t", "\r", "\n", "\r\n", " #", "  ", "\xa0", "\x85", "\v", "\f", "\x1f", "\u2028"]
-    ),
+    st.sampled_from([" ", "\t", "\r", "\n", "\r\n", " #", "  ", "\xa0", "\x85", "\v", "\f", "\x1f", "\u2028"]),
     st.text("abcAB12_.-", max_size=4),
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
 )
@@ -105,13 +101,9 @@ values = st.lists(pieces, max_size=8).map("".join)
 quoted_values = st.one_of(values, values.map('"{}"'.format), values.map("'{}'".format))
 one_line = quoted_values.filter(lambda value: "\n" not in value)
 lines = st.one_of(
-    st.builds(
-        "{}{}{}".format, st.sampled_from(NAMES), st.sampled_from(["=", " = ", ": ", "= ", ":"]), quoted_values
-    ),
+    st.builds("{}{}{}".format, st.sampled_from(NAMES), st.sampled_from(["=", " = ", ": ", "= ", ":"]), quoted_values),
     st.builds("export {}={}".format, st.sampled_from(NAMES), quoted_values),
-    st.sampled_from(
-        [*NAMES, "OUTSIDE", "# comment", "", "export A", "  # A=1", "export", "9A=1", "a.b=1", "A-B=c"]
-    ),
+    st.sampled_from([*NAMES, "OUTSIDE", "# comment", "", "export A", "  # A=1", "export", "9A=1", "a.b=1", "A-B=c"]),
     values,
 )
 files = st.builds(
@@ -134,9 +126,7 @@ def _compose(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes
     return subprocess.run(argv, env=SHELL | OUTSIDE, cwd=folder, capture_output=True, check=False, timeout=60)
 
 
-def _by_compose(
-    folder: Path, text: str, names: Sequence[str], *, env_file: bool = False
-) -> dict[str, str] | None:
+def _by_compose(folder: Path, text: str, names: Sequence[str], *, env_file: bool = False) -> dict[str, str] | None:
     """Return what a service that passes `names` through gets from the text, or None where Compose refuses it."""
     service: dict[str, object] = {"image": "x"}
     if env_file:
@@ -151,9 +141,7 @@ def _by_compose(
         return None
     found: dict[str, str | None] = json.loads(done.stdout)["services"]["s"].get("environment", {})
     # `config` doubles every dollar, so that its output is a Compose file again.
-    return {
-        name: value.replace("$$", "$") for name, value in found.items() if value is not None and name in names
-    }
+    return {name: value.replace("$$", "$") for name, value in found.items() if value is not None and name in names}
 
 
 def _by_us(text: str, names: Sequence[str]) -> dict[str, str] | None:

@@ -103,9 +103,7 @@ class Variable(Form):
             try:
                 self.within(environment)
             except ValidationError as error:
-                texts = (
-                    entry["msg"].removeprefix("Value error, ") for entry in error.errors(include_input=False)
-                )
+                texts = (entry["msg"].removeprefix("Value error, ") for entry in error.errors(include_input=False))
                 raise ValueError(f"environments.{environment}: {'; '.join(texts)}") from None
         return self
 
@@ -172,9 +170,7 @@ class Contract(RootModel[dict[VariableName, Variable]]):
             for name in self.root
             for other in sorted(self._references(name) - self.root.keys())
         ]
-        problems += [
-            f"{name}: its default refers to itself" for name in self.root if self._is_in_a_circle(name)
-        ]
+        problems += [f"{name}: its default refers to itself" for name in self.root if self._is_in_a_circle(name)]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -184,7 +180,5 @@ class Contract(RootModel[dict[VariableName, Variable]]):
         ahead = self._references(name)
         while ahead:
             reached |= ahead
-            ahead = {
-                further for one in ahead if one in self.root for further in self._references(one)
-            } - reached
+            ahead = {further for one in ahead if one in self.root for further in self._references(one)} - reached
         return name in reached
