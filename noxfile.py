@@ -34,9 +34,7 @@ def install(session: nox.Session, lock: str, *, project: bool = True) -> None:
 
 def shell_scripts(session: nox.Session) -> list[str]:
     """Return the tracked and new files that begin with a shell's `#!` line."""
-    listed = session.run(
-        "git", "ls-files", "-co", "--exclude-standard", external=True, silent=True, log=False
-    )
+    listed = session.run("git", "ls-files", "-co", "--exclude-standard", external=True, silent=True, log=False)
     shells = (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash")
     files = [path for path in str(listed).splitlines() if (ROOT / path).is_file()]
     return [path for path in files if (ROOT / path).read_bytes().startswith(shells)]
@@ -70,10 +68,11 @@ def golden(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("stack", STACKS)
 def stacks(session: nox.Session, stack: str) -> None:
-    """A worked stack's own tests, in the environment that its own pinned requirements make."""
+    """A worked stack's own types and tests, in the environment that its own pinned requirements make."""
     folder = ROOT / "stacks" / stack
     session.install("--require-hashes", "--no-deps", "-r", str(folder / "requirements-dev.txt"))
     session.chdir(folder)
+    session.run("mypy")
     session.run("pytest", "tests", *session.posargs)
 
 
@@ -81,15 +80,23 @@ def stacks(session: nox.Session, stack: str) -> None:
 def gixy(session: nox.Session) -> None:
     """Nginx configuration as it is rendered, for known security mistakes."""
     install(session, "gixy")
-    session.run("invoke", "render")
-    for edge in sorted(ROOT.glob("build/*/*/edge")):
-        # Includes name the folder in the container; a copy names itself.
-        copy = Path(session.create_tmp(), "edge")
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(edge, copy)
-        for path in copy.rglob("*.conf"):
-            path.write_text(path.read_text().replace("/etc/nginx/wharfinger", str(copy)))
-        session.run("gixy", str(copy / "nginx.conf"))
+    session.run("invoke", "render", "--env", "local")
+    edge = ROOT / "build" / "sevra-atlas" / "local" / "edge"
+    # The golden sites cover what the worked stack leaves out, such as TLS.
+    for site in (*edge.glob("sites/*.conf"), *sorted(ROOT.glob("tests/golden/*.conf"))):
+        session.run("gixy", str(_edge_with_one_site(edge, site, Path(session.create_tmp(), site.stem))))
+
+
+def _edge_with_one_site(edge: Path, site: Path, copy: Path) -> Path:
+    """Copy an edge's files so that their includes name the copy, not the folder in the container."""
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(edge, copy, ignore=shutil.ignore_patterns("sites"))
+    (copy / "sites").mkdir()
+    shutil.copy(site, copy / "sites")
+    for path in copy.rglob("*.conf"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace("/etc/nginx/wharfinger", str(copy)), encoding="utf-8")
+    return copy / "nginx.conf"
 
 
 @nox.session
@@ -105,7 +112,7 @@ def wheel(session: nox.Session) -> None:
     shutil.copy(ROOT / "invoke.yaml", elsewhere)
     session.chdir(elsewhere)
     session.run("wharfinger", "--list")
-    session.run("wharfinger", "render")
+    session.run("wharfinger", "render", "--env", "local")
 
 
 @nox.session
@@ -138,3 +145,8 @@ def lock(session: nox.Session) -> None:
     for name, inputs in sources.items():
         output = ("--output-file", f"requirements/{name}.txt", "--custom-compile-command", command)
         session.run("uv", "pip", "compile", *options, *inputs, *output, *session.posargs)
+    for stack in STACKS:
+        session.chdir(ROOT / "stacks" / stack)
+        for name in ("requirements", "requirements-dev"):
+            output = ("--output-file", f"{name}.txt", "--custom-compile-command", command)
+            session.run("uv", "pip", "compile", *options, f"{name}.in", *output, *session.posargs)

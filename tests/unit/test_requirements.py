@@ -48,9 +48,13 @@ def test_a_range_that_the_lock_does_not_meet_is_noticed() -> None:
     assert unmet(["jinja2>=3.1", "Jinja2>=4", "absent"], lock) == ["Jinja2>=4", "absent"]
 
 
-@pytest.mark.parametrize("name", LOCKS)
-def test_every_pin_is_exact_and_hashed_and_names_no_address(name: str) -> None:
-    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    "path",
+    [*ROOT.glob("requirements/*.txt"), *ROOT.glob("stacks/*/requirements*.txt")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_every_pin_is_exact_and_hashed_and_names_no_address(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
     assert "://" not in text
     assert "--index" not in text
     entries = [entry for entry in re.split(r"\n(?=\S)", text) if not entry.startswith("#")]
