@@ -36,7 +36,7 @@ _LEFT_OUT: Final = (
 
 def inspect(names: Sequence[str]) -> tuple[str, ...]:
     """Ask for the tags and the stand-in label of images; it exits 1 when one of them is missing."""
-    fields = f'{{{{json .RepoTags}}}} {{{{with .Config.Labels}}}}{{{{index . "{STAND_IN}"}}}}{{{{end}}}}'
+    fields = f'{{{{json .RepoTags}}}}\t{{{{with .Config.Labels}}}}{{{{index . "{STAND_IN}"}}}}{{{{end}}}}'
     return ("docker", "image", "inspect", "--format", fields, *names)
 
 
@@ -44,7 +44,7 @@ def read_inspected(output: str) -> dict[str, str]:
     """Return the stand-in label by tag, as `inspect` printed it; empty for an image that is no stand-in."""
     labels: dict[str, str] = {}
     for line in output.splitlines():
-        tags, _, label = line.rpartition(" ")
+        tags, _, label = line.partition("\t")
         labels |= dict.fromkeys(json.loads(tags) or (), label)
     return labels
 
@@ -69,9 +69,7 @@ def pull_input(name: str) -> bytes:
     return json.dumps({"services": {"image": {"image": name}}}).encode()
 
 
-def build(
-    name: str, context: str, *, label: str, arguments: Sequence[str] = (), cache: bool = True
-) -> tuple[str, ...]:
+def build(name: str, context: str, *, label: str, arguments: Sequence[str] = (), cache: bool = True) -> tuple[str, ...]:
     """Build a stand-in; `arguments` are names of variables whose values Docker takes from its environment."""
     # Unlike `docker buildx build` this always takes the engine's own builder, which sees local base images.
     return (
