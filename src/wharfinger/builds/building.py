@@ -121,7 +121,7 @@ def _failure(name: str, log: BuildLog, error: CommandFailed, secrets: list[str])
     return BuildFailed(
         masked(f"image {name} does not build{where}"),
         details=[masked(line) for line in lines],
-        fix=f"correct the Dockerfile or what it copies, then try `invoke build --only {name}`",
+        fix="correct the Dockerfile or what it copies, then try `invoke build` again",
     )
 
 

@@ -126,7 +126,7 @@ class BuildLog:
             text = base64.b64decode(log.get("data") or "").decode(errors="replace")
             lines = self._logs.setdefault(log["vertex"], deque(maxlen=_TAIL))
             # A progress bar draws over itself: what it showed last is what counts.
-            lines.extend(line.rstrip("\r").rpartition("\r")[2] for line in text.splitlines() if line.strip())
+            lines.extend(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n") if line.strip())
 
     def _read_vertex(self, vertex: Mapping[str, Any]) -> None:
         digest, name = vertex["digest"], " ".join(vertex["name"].split())

@@ -9,11 +9,23 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from wharfinger.model.values import Model
 
-_LOOKS_SECRET: Final = re.compile(r"password|passwd|secret|token|credential|(api|access|private)_?key", re.IGNORECASE)
+_LOOKS_SECRET: Final = re.compile(
+    r"password|passwd|secret|credential|(api|access|private)_?key|(^|_)token(s?)(_|$)", re.IGNORECASE
+)
+# What frontends are built with on purpose: everybody who opens the site can read it.
+_MEANT_FOR_BROWSERS: Final = (
+    "VITE_",
+    "PUBLIC_",
+    "NEXT_PUBLIC_",
+    "NUXT_PUBLIC_",
+    "EXPO_PUBLIC_",
+    "REACT_APP_",
+    "GATSBY_",
+)
 
 
 def _public(args: dict[str, str]) -> dict[str, str]:
-    named = [name for name in args if _LOOKS_SECRET.search(name)]
+    named = [name for name in args if _LOOKS_SECRET.search(name) and not name.startswith(_MEANT_FOR_BROWSERS)]
     if named:
         raise ValueError(
             f"{', '.join(named)}: build arguments can be read in the image's history; use `secrets` instead"
