@@ -84,7 +84,10 @@ def gixy(session: nox.Session) -> None:
     edge = ROOT / "build" / "sevra-atlas" / "local" / "edge"
     # The golden sites cover what the worked stack leaves out, such as TLS.
     for site in (*edge.glob("sites/*.conf"), *sorted(ROOT.glob("tests/golden/*.conf"))):
-        session.run("gixy", str(_edge_with_one_site(edge, site, Path(session.create_tmp(), site.stem))))
+        copy = Path(session.create_tmp(), site.stem).resolve()
+        report = session.run("gixy", str(_edge_with_one_site(edge, site, copy)), silent=True)
+        if f"File not found: {copy}/snippets" in str(report):
+            session.error(f"gixy did not read every file: {report}")
 
 
 def _edge_with_one_site(edge: Path, site: Path, copy: Path) -> Path:
