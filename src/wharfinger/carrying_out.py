@@ -29,6 +29,14 @@ class Consent:
     """Do not ask."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a plan: `timings` are the title and seconds of every step, none where none was run."""
+
+    plan: Plan
+    timings: tuple[tuple[str, float], ...] = ()
+
+
 def now() -> str:
     """Return the time, ISO 8601 in UTC, to the millisecond."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
@@ -41,20 +49,20 @@ def carry_out(
     server: Server,
     console: Console,
     consent: Consent,
-) -> Plan:
+) -> Outcome:
     """Show the plan that `make_plan` makes of what is observed, and carry it out.
 
     Once the lock is held the plan is made anew; raises WharfingerError when it has changed in the meantime.
-    Returns the plan; its steps were run unless it has none or `consent` stops after it.
+    Its steps are run unless it has none or `consent` stops after it.
     """
     plan, where = make_plan(), f"{place.target.name} on {server.host.name}"
     if not plan.steps:
         for warning in plan.warnings:
             console.warn(warning)
-        return plan
-    show(plan, console, place=where)
+        return Outcome(plan)
+    show(plan, console, place=where, with_changes=consent.plan_only)
     if consent.plan_only:
-        return plan
+        return Outcome(plan)
     agree(plan, console, place=where, ask=place.environment.confirm and not consent.assume_yes)
     who = operator.current()
     with deploy_lock(server.host, server.layout, who, since=now()):
@@ -64,5 +72,4 @@ def carry_out(
                 fix=f"invoke {plan.action}",
             )
         journal = Journal(server.host, server.layout.journal / f"{now()[:19]}-{plan.action}.jsonl", now)
-        runner.run(plan, server.world(stack), journal, console, by=str(who))
-    return plan
+        return Outcome(plan, runner.run(plan, server.world(stack), journal, console, by=str(who)))

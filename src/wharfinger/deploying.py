@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from wharfinger import dotenv, preparing
 from wharfinger.builds.building import revision
-from wharfinger.carrying_out import Consent, carry_out, now
+from wharfinger.carrying_out import Consent, Outcome, carry_out, now
 from wharfinger.connecting import Server, connect
 from wharfinger.console import Console
 from wharfinger.errors import NotReady
@@ -50,8 +50,8 @@ def deploy(place: Place, console: Console, *, consent: Consent, from_environ: bo
             refuse_unready(wanted, observed, place)
             return plan_deploy(wanted, observed, server.layout)
 
-        plan = carry_out(make_plan, place, place.stack, server, console, consent)
-    _sum_up(plan, place, images, console, consent, steps.timings)
+        outcome = carry_out(make_plan, place, place.stack, server, console, consent)
+    _sum_up(outcome, place, images, console, consent, steps.timings)
 
 
 def look(wanted: Wanted, server: Server) -> Observed:
@@ -150,15 +150,16 @@ def refuse_unready(wanted: Wanted, observed: Observed, place: Place) -> None:
 
 
 def _sum_up(
-    plan: Plan,
+    outcome: Outcome,
     place: Place,
     images: Mapping[str, str],
     console: Console,
     consent: Consent,
-    before: Sequence[tuple[str, float]],
+    before: tuple[tuple[str, float], ...],
 ) -> None:
+    plan, url = outcome.plan, place.environment.url
     if not plan.steps:
-        console.say(f"already up to date: release {plan.release} serves at {place.environment.url}")
+        console.say(f"already up to date: release {plan.release} serves at {url}")
     elif not consent.plan_only:
         rows = [("release", plan.release), *((f"image {name}", image) for name, image in images.items())]
-        console.summary([*rows, ("url", place.environment.url)], before)
+        console.summary([*rows, ("url", url)], (*before, *outcome.timings))

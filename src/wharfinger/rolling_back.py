@@ -33,11 +33,11 @@ def roll_back(place: Place, console: Console, *, to: str | None, consent: Consen
             seen = observe(server.host, server.engine, server.edge, server.layout, paths)
             return plan_rollback(wanted, seen, server.layout)
 
-        plan = carry_out(make_plan, place, wanted.stack, server, console, consent)
-        if not plan.steps:
+        outcome = carry_out(make_plan, place, wanted.stack, server, console, consent)
+        if not outcome.plan.steps:
             console.say(f"release {release.id} already serves")
         elif not consent.plan_only:
-            console.summary([("release", release.id), ("url", place.environment.url)], ())
+            console.summary([("release", release.id), ("url", place.environment.url)], outcome.timings)
 
 
 def _as_it_was(release: Release, place: Place, server: Server) -> Wanted:

@@ -11,8 +11,8 @@ from wharfinger.planning import Plan
 from wharfinger.steps import Step, World
 
 
-def run(plan: Plan, world: World, journal: Journal, console: Console, *, by: str) -> None:
-    """Carry out a plan.
+def run(plan: Plan, world: World, journal: Journal, console: Console, *, by: str) -> tuple[tuple[str, float], ...]:
+    """Carry out a plan; return the title and seconds of every step.
 
     Raises StepFailed (or Interrupted) after undoing what was done; a failure of a step that only tidies is a
     warning, since the new release already counts.
@@ -36,6 +36,7 @@ def run(plan: Plan, world: World, journal: Journal, console: Console, *, by: str
             journal.step("done", step)
             done.append(step)
     journal.finished("succeeded")
+    return shown.timings
 
 
 def _undo(steps: Sequence[Step], world: World, journal: Journal, console: Console) -> None:

@@ -7,13 +7,15 @@ from wharfinger.errors import NotConfirmed
 from wharfinger.planning import Plan
 
 
-def show(plan: Plan, console: Console, *, place: str) -> None:
-    """Say what is going to be done to `place`, and why."""
+def show(plan: Plan, console: Console, *, place: str, with_changes: bool) -> None:
+    """Say what is going to be done to `place`, and why; the changes of files go to stdout."""
     for warning in plan.warnings:
         console.warn(warning)
     console.say(f"{plan.action} {place}: {'; '.join(plan.reasons)}")
     for number, step in enumerate(plan.steps, start=1):
         console.say(f"  {number:>2}  {step.title}")
+    if with_changes and plan.changes:
+        console.data("\n".join(plan.changes))
 
 
 def agree(plan: Plan, console: Console, *, place: str, ask: bool) -> None:

@@ -21,3 +21,5 @@ class Plan:
     serving: str
     """What serves if it fails."""
     warnings: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    """How the files of the release differ from those of the current one, as lines of a unified diff."""

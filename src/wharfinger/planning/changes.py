@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 
+from wharfinger import dotenv
 from wharfinger.facts import Observed
 from wharfinger.model.release import Release
 
 
-def reasons(wanted: Release, observed: Observed, expected: Mapping[str, int]) -> tuple[str, ...]:
-    """Return why a deploy is needed; nothing where the current release is the wanted one and all of it serves."""
+def reasons(
+    wanted: Release, observed: Observed, expected: Mapping[str, int], values: tuple[bytes, bytes]
+) -> tuple[str, ...]:
+    """Return why a deploy is needed; nothing where the current release is the wanted one and all of it serves.
+
+    `values` are the `.env` files of the current release and of the wanted one; only names are told of them.
+    """
     current = observed.release(observed.current)
     if current is None:
         return ("nothing is deployed yet",)
@@ -19,10 +26,34 @@ def reasons(wanted: Release, observed: Observed, expected: Mapping[str, int]) ->
         if current.images.get(name) != image
     ]
     if current.env_checksum != wanted.env_checksum:
-        found.append("values of the environment changed")
+        found.append(f"values changed: {', '.join(_changed_names(*values)) or 'of data services'}")
     if current.fingerprint != wanted.fingerprint and not found:
         found.append("rendered files changed")
     return tuple(found) or not_serving(current, observed, expected)
+
+
+def _changed_names(before: bytes, after: bytes) -> tuple[str, ...]:
+    old, new = dotenv.parse(before.decode()), dotenv.parse(after.decode())
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return tuple(name for name in names if not name.startswith("WHARFINGER_"))
+
+
+def file_changes(
+    before: Mapping[str, bytes | None], after: Mapping[str, bytes], ids: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return how files differ, as lines of a unified diff in which release ids do not count."""
+    lines: list[str] = []
+    for name, content in after.items():
+        old, new = (_without_ids(text, ids) for text in (before.get(name) or b"", content))
+        lines += difflib.unified_diff(old, new, f"{name} (current)", f"{name} (wanted)", lineterm="")
+    return tuple(lines)
+
+
+def _without_ids(content: bytes, ids: tuple[str, ...]) -> list[str]:
+    text = content.decode()
+    for release in ids:
+        text = text.replace(release, "RELEASE")
+    return text.splitlines()
 
 
 def not_serving(current: Release, observed: Observed, expected: Mapping[str, int]) -> tuple[str, ...]:

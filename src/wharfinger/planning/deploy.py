@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Final
 
 from wharfinger.facts import Observed
 from wharfinger.health import Address
@@ -13,7 +14,7 @@ from wharfinger.model.release import Layout, Live, Release, other_slot
 from wharfinger.model.stack import Check, Environment, Stack
 from wharfinger.model.values import seconds
 from wharfinger.planning import Plan
-from wharfinger.planning.changes import pruned, reasons, serving
+from wharfinger.planning.changes import file_changes, pruned, reasons, serving
 from wharfinger.planning.recovery import leftovers, live_after, recovery_steps, slot_in_use
 from wharfinger.steps import Step
 from wharfinger.steps.app import Pull, Retire, StartApp
@@ -21,6 +22,8 @@ from wharfinger.steps.data import BackUp, Migrate, StartData
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
 from wharfinger.steps.releases import Prune, Record, UploadRelease
 from wharfinger.steps.verify import Verify
+
+_COMPARED: Final = ("compose.yaml", "site.conf", ".env")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,9 @@ class Wanted:
 
 
 def paths_written(wanted: Wanted, layout: Layout) -> tuple[PurePosixPath, ...]:
-    """Return the files outside release directories that a deploy may write, for `facts.observe`."""
+    """Return the files that a plan compares or a deploy writes, those of its own directory aside."""
     return (
+        *(layout.current / name for name in _COMPARED),
         *(layout.data / name for name in wanted.data_files),
         *(layout.edge / name for name in wanted.edge_files),
         layout.site,
@@ -62,14 +66,24 @@ def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     The plan is empty when the current release is the wanted one and all of it serves.
     """
     release = wanted.release
-    why = reasons(wanted.release, observed, wanted.expected)
+    values = (observed.files[layout.current / ".env"] or b"", wanted.files[".env"].content)
+    why = reasons(wanted.release, observed, wanted.expected, values)
     warnings = tuple(_warnings(wanted, observed, layout))
     if not why:
         left = tuple(f"release {tier} was left behind by a run that was cut off" for tier in leftovers(observed))
         steps = tuple(recovery_steps(observed))
         return Plan("deploy", observed.current or release.id, steps, left, serving(observed), warnings)
     steps = tuple(_steps(wanted, observed, layout))
-    return Plan("deploy", release.id, steps, why, serving(observed), warnings)
+    changes = _changes(wanted, observed, layout)
+    return Plan("deploy", release.id, steps, why, serving(observed), warnings, changes)
+
+
+def _changes(wanted: Wanted, observed: Observed, layout: Layout) -> tuple[str, ...]:
+    if observed.current is None:
+        return ()
+    before = {name: observed.files[layout.current / name] for name in _COMPARED}
+    after = {name: file.content for name, file in wanted.files.items() if name in _COMPARED and name != ".env"}
+    return file_changes(before, after, (observed.current, wanted.release.id))
 
 
 def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]:
