@@ -35,11 +35,16 @@ def tree_hash(stack_folder: Path, spec: BuildSpec) -> str:
     for part in ("wharfinger 1", spec.target or "", spec.platform or "", *_args(spec)):
         _add(total, os.fsencode(part))
     _add(total, _content(dockerfile))
-    for path in sorted(_files(context, _ignore(context, dockerfile)), key=os.fsencode):
+    for path in sorted(context_files(context, dockerfile), key=os.fsencode):
         kind, content = _entry(context / path)
         for field in (kind, os.fsencode(path), content):
             _add(total, field)
     return total.hexdigest()
+
+
+def context_files(context: Path, dockerfile: Path) -> Iterator[str]:
+    """Yield the paths, folders aside, that a build of this Dockerfile may copy; raises InvalidInput."""
+    yield from _files(context, _ignore(context, dockerfile))
 
 
 def _args(spec: BuildSpec) -> Iterator[str]:
@@ -64,7 +69,6 @@ def _ignore(context: Path, dockerfile: Path) -> Ignore:
 
 
 def _files(context: Path, ignore: Ignore, folder: str = "", above: tuple[bool, ...] = ()) -> Iterator[str]:
-    """Yield the paths that a build may copy, folders aside."""
     try:
         entries = list(os.scandir(context / folder))
     except OSError as error:

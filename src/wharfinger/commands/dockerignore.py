@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-_WILD: Final = re.compile(r"[*?\[\\]")
+_WILD: Final = re.compile(r"[*?\[\]\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,8 @@ def parse(text: str) -> Ignore:
 
 def _expression(pattern: str) -> str:
     """Return the regular expression that Moby's patternmatcher makes of a pattern."""
+    if pattern.startswith("**") and not _WILD.search(pattern[2:]) and not pattern[2:].startswith("/"):
+        return ".*" + re.escape(pattern[2:])  # `**.log`: whatever ends so, in whatever folder
     expression, rest = "", pattern
     while rest:
         if rest.startswith("**"):

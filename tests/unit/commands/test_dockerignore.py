@@ -31,6 +31,8 @@ def leaves_out(ignore: Ignore, path: str) -> bool:
         ("a/**", ["a/b", "a/b/c"], ["a", "ab"]),
         ("a/**/z", ["a/z", "a/b/z", "a/b/c/z"], ["z", "a/zz", "az"]),
         ("**", ["a", "a/b"], []),
+        ("**.log", ["x.log", "d/x.log", ".log"], ["xlog", "x.logs"]),
+        ("**b*", ["b", "bc", "a/bc"], ["ab"]),
         ("a?c", ["abc"], ["a/c", "ac"]),
         ("[ab].txt", ["a.txt", "b.txt"], ["c.txt"]),
         ("[^ab].txt", ["c.txt"], ["a.txt"]),
