@@ -112,12 +112,13 @@ first_run() {
 
 [[ ${1:-} != -* ]] || set -- postgres "$@"
 if [[ ${1:-} == postgres ]] && ! only_asks "$@"; then
-    [[ $(id -u) != 0 ]] || become_postgres "$@"
+    # Before root is given up: a secret's file may be readable by root only.
     variable POSTGRES_PASSWORD
     variable POSTGRES_USER postgres
     variable POSTGRES_DB "$POSTGRES_USER"
     variable POSTGRES_INITDB_ARGS
     : "${POSTGRES_HOST_AUTH_METHOD:=}"
+    [[ $(id -u) != 0 ]] || become_postgres "$@"
     if [[ -s $PGDATA/PG_VERSION ]]; then
         say "the database exists already, nothing is initialised"
     else

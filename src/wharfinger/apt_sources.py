@@ -14,9 +14,7 @@ from typing import Final
 _SUITES: Final = frozenset(
     ("oldstable", "stable", "testing", "unstable", "sid", "bullseye", "bookworm", "trixie", "forky", "duke")
 )
-_ONE_LINE: Final = re.compile(
-    r"deb\s+(?:\[(?P<options>[^]]*)]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s*(?P<components>.*)"
-)
+_ONE_LINE: Final = re.compile(r"deb\s+(?:\[(?P<options>[^]]*)]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s*(?P<components>.*)")
 _KEYS: Final = "debian-archive"
 
 
@@ -42,9 +40,7 @@ def _from_lines(lines: Iterable[str]) -> Iterator[Source]:
         if match is None:
             continue
         options = dict(option.partition("=")[::2] for option in (match["options"] or "").split())
-        yield Source(
-            match["uri"], match["suite"], tuple(match["components"].split()), options.get("signed-by", "")
-        )
+        yield Source(match["uri"], match["suite"], tuple(match["components"].split()), options.get("signed-by", ""))
 
 
 def read_deb822(text: str) -> tuple[Source, ...]:

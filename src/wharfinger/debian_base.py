@@ -70,9 +70,7 @@ def _root(host: Host) -> tuple[str, ...]:
         sudo = ("sudo", "--non-interactive")
         if host.run((*sudo, "true"), timeout=10, check=False).status == 0:
             return sudo
-    raise NotReady(
-        "building a Debian base needs root, for debootstrap", fix="run `sudo -v` first, or run this as root"
-    )
+    raise NotReady("building a Debian base needs root, for debootstrap", fix="run `sudo -v` first, or run this as root")
 
 
 def _apt_sources(host: Host) -> tuple[apt_sources.Source, ...]:

@@ -54,9 +54,7 @@ def _folder(name: str) -> Path:
     return assets.folder("images") / name.partition(":")[0]
 
 
-def build(
-    host: Host, names: Iterable[str], *, cache: bool, progress: Progress, environ: Mapping[str, str]
-) -> None:
+def build(host: Host, names: Iterable[str], *, cache: bool, progress: Progress, environ: Mapping[str, str]) -> None:
     """Build these stand-ins, two at once: the bases, then what needs them. Raises NotReady, BuildFailed."""
 
     def build_one(name: str) -> None:

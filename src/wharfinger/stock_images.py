@@ -150,9 +150,7 @@ def hub_answers(host: Host, name: str) -> bool:
     url = host.docker_url()
     try:
         client = (
-            docker.from_env(timeout=_HUB_SECONDS)
-            if url is None
-            else docker.DockerClient(url, timeout=_HUB_SECONDS)
+            docker.from_env(timeout=_HUB_SECONDS) if url is None else docker.DockerClient(url, timeout=_HUB_SECONDS)
         )
         client.images.get_registry_data(name)
     except (docker.errors.DockerException, requests.exceptions.RequestException):

@@ -39,7 +39,7 @@ class Machine(LocalHost):
         if argv[1:3] == ("image", "inspect"):
             found = [name for name in argv[5:] if name in self.images and self.engine]
             lines = "".join(f'["{name}"]\t{self.images[name]}\n' for name in found)
-            return Completed(tuple(argv), 0 if len(found) == len(argv[5:]) else 1, lines, "")
+            return Completed(tuple(argv), 0 if len(found) == len(argv[5:]) else 1, lines or "\n", "")
         if argv[:2] == ("docker", "version"):
             return Completed(tuple(argv), 0 if self.engine else 1, "", "")
         failed = bool(self.failing) and self.failing in argv

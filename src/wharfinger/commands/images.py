@@ -43,7 +43,7 @@ def inspect(names: Sequence[str]) -> tuple[str, ...]:
 def read_inspected(output: str) -> dict[str, str]:
     """Return the stand-in label by tag, as `inspect` printed it; empty for an image that is no stand-in."""
     labels: dict[str, str] = {}
-    for line in output.splitlines():
+    for line in filter(None, output.splitlines()):  # there is a blank line where nothing was found
         tags, _, label = line.partition("\t")
         labels |= dict.fromkeys(json.loads(tags) or (), label)
     return labels

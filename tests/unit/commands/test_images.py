@@ -60,7 +60,7 @@ def test_removal_stays_on_its_file_system() -> None:
 
 
 def test_inspected_labels_by_tag() -> None:
-    output = '["nginx:1.30","edge:1"]\t0123\n["redis:8"]\t\n[]\t4567\nnull\t\n'
+    output = '["nginx:1.30","edge:1"]\t0123\n["redis:8"]\t\n[]\t4567\nnull\t\n\n'
     assert images.read_inspected(output) == {"nginx:1.30": "0123", "edge:1": "0123", "redis:8": ""}
 
 
