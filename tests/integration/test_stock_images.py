@@ -354,11 +354,11 @@ def registry(container: Container) -> str:
 def pushed(registry: str) -> Iterator[str]:
     """The name of a small image that only the registry holds."""
     name = f"{registry}/h-img-pushed:1"
-    docker("build", "--quiet", "--tag", name, "-", stdin="FROM scratch\nLABEL made=here\n")
+    built = docker("build", "--quiet", "--tag", name, "-", stdin="FROM scratch\nLABEL made=here\n").stdout.strip()
     docker("push", "--quiet", name)
-    docker("image", "rm", name)
+    docker("image", "rm", "--force", built)  # by its id: by name alone the engine would keep it under its digest
     yield name
-    docker("image", "rm", name, check=False)
+    docker("image", "rm", "--force", built, check=False)
 
 
 def test_registry_gives_back_what_was_pushed_and_deletes_it(pushed: str, container: Container) -> None:
