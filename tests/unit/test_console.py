@@ -204,6 +204,16 @@ def test_a_skipped_step_says_why(log: Log) -> None:
     assert log.told == ["[   0.0s] build … tree-0123 is in the registry"]
 
 
+def test_what_came_of_a_step_stays_and_its_notes_go(log: Log, terminal: Callable[..., Terminal]) -> None:
+    screen = terminal()
+    for console in (log.console, live(screen, log.clock, ticking=False)):
+        with console.steps([]) as steps, steps.step("build") as step:
+            step.note("api: RUN pip")
+            step.conclude("2 images built")
+    assert log.told == ["[   0.0s] build … done in 0.0s: 2 images built"]
+    assert screen.see() == ["✓ build  2 images built  0.0s"]
+
+
 def test_timings_name_what_ran(log: Log) -> None:
     with log.console.steps(["build", "push", "never"]) as steps:
         with steps.step("build"):
@@ -245,17 +255,13 @@ def test_the_real_console_reports_without_being_asked() -> None:
 
 
 def test_an_error_shows_problem_details_and_fix(log: Log) -> None:
-    log.console.error(
-        NotReady("no engine", details=["tried /var/run/docker.sock", "a\nb"], fix="./run doctor")
-    )
+    log.console.error(NotReady("no engine", details=["tried /var/run/docker.sock", "a\nb"], fix="./run doctor"))
     assert log.told == ["error: no engine", "  tried /var/run/docker.sock", "  a", "  b", "fix: ./run doctor"]
     assert log.given == []
 
 
 def test_texts_from_outside_are_shown_as_they_are_and_cannot_move_the_cursor(log: Log) -> None:
-    log.console.error(
-        BuildFailed("[red]no[/red] :smile:", details=["\x1b[2J\x1b]0;title\x07\x1b[31mred\r\x08\x9b2J"])
-    )
+    log.console.error(BuildFailed("[red]no[/red] :smile:", details=["\x1b[2J\x1b]0;title\x07\x1b[31mred\r\x08\x9b2J"]))
     assert log.told == ["error: [red]no[/red] :smile:", "  red2J"]
 
 
@@ -430,9 +436,7 @@ def test_forty_columns_are_enough(terminal: Callable[..., Terminal]) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 3), (12, 2)])
-def test_even_a_tiny_window_is_no_reason_to_fail(
-    terminal: Callable[..., Terminal], size: tuple[int, int]
-) -> None:
+def test_even_a_tiny_window_is_no_reason_to_fail(terminal: Callable[..., Terminal], size: tuple[int, int]) -> None:
     screen = terminal(*size)
     with live(screen).steps(["build", "push"]) as steps, steps.step("build") as step:
         with step.progress("api", total=3, unit="steps") as bar:

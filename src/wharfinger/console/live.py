@@ -53,7 +53,8 @@ class LiveView:
         else:
             mark, style, how = _MARKS[step.state]
             took = f"  {how}{duration(step.seconds)}"
-            self.above(self._painted(((mark, style), (f" {step.title}", ""), (took, "dim"))))
+            outcome = f"  {step.outcome}" if step.outcome and step.state == "done" else ""
+            self.above(self._painted(((mark, style), (f" {step.title}", ""), (outcome, "cyan"), (took, "dim"))))
 
     def above(self, text: str) -> None:
         """Put lines above the region."""

@@ -24,9 +24,7 @@ class PlainView:
         self._began = began
         self._lock = threading.RLock()
         self._steps: StepList | None = None
-        self._said: dict[
-            Step, tuple[float, str]
-        ] = {}  # when the step's last line was written, and what it told
+        self._said: dict[Step, tuple[float, str]] = {}  # when the step's last line was written, and what it told
         self._parts: dict[Progress, float] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="console", daemon=True) if ticking else None
@@ -40,7 +38,7 @@ class PlainView:
     def finished(self, step: Step) -> None:
         """Write how the step ended."""
         how = {
-            "done": f"done in {duration(step.seconds)}",
+            "done": f"done in {duration(step.seconds)}" + (f": {step.outcome}" if step.outcome else ""),
             "skipped": step.remark,
             "interrupted": f"interrupted after {duration(step.seconds)}",
         }.get(step.state, f"failed after {duration(step.seconds)}")

@@ -53,6 +53,7 @@ class Step:
         self.title = one_line(title)
         self.state: State = "pending"
         self.remark = ""
+        self.outcome = ""
         self._bars: list[Progress] = []
         self._clock = clock
         self._lock = lock
@@ -62,6 +63,11 @@ class Step:
         """Show a short changing remark behind the running step, such as `2 of 3 healthy`."""
         with self._lock:
             self.remark = one_line(text)
+
+    def conclude(self, text: str) -> None:
+        """Say what came of the step; it stays behind the finished step, unlike a note."""
+        with self._lock:
+            self.outcome = one_line(text)
 
     @contextmanager
     def progress(self, label: str, *, total: int | None, unit: Unit) -> Iterator[Progress]:
