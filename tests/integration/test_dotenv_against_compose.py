@@ -168,6 +168,7 @@ def _dropped_in_silence(text: str) -> bool:
 @example(text="A=\"one\ntwo\"\r\nB='three\r\nfour'\r\n")
 @example(text="OUTSIDE\nA=$OUTSIDE\nB")
 @example(text="export\nA=1\n")
+@example(text='A="\\0101\\0777\\0999\\01\\c"\nB="${A:-{}}${C-{}}"\n')
 @example(text="A='it\\'s'\nB='c:\\dir\\\\'\n")
 def test_a_file_reads_as_compose_reads_it(folder: Path, env_file: bool, text: str) -> None:
     ours, theirs = _by_us(text, NAMES), _by_compose(folder, text, NAMES, env_file=env_file)

@@ -66,9 +66,20 @@ def test_a_key_pasted_without_quotes_is_not_shown_as_an_unknown_name() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["changeme", "CHANGE_ME", "change-me-please", "replace_this", "xxxx", "...", "<your token>", "your-token-here", "secret",
-     "the-example", "todo"],
-)  # fmt: skip
+    [
+        "changeme",
+        "CHANGE_ME",
+        "change-me-please",
+        "replace_this",
+        "xxxx",
+        "...",
+        "<your token>",
+        "your-token-here",
+        "secret",
+        "the-example",
+        "todo",
+    ],
+)
 def test_a_placeholder_is_no_value(value: str) -> None:
     checked = contract(TOKEN={"secret": True, "example": "the-example"})
     assert "placeholder" in problems(checked, f"TOKEN='{value}'\n")[0]
