@@ -33,9 +33,7 @@ def render_data_tier(
     """
     if not stack.data:
         return {}
-    extended = {
-        base: _read(base) for base in dict.fromkeys(_base_of(service) for service in stack.data.values())
-    }
+    extended = {base: _read(base) for base in dict.fromkeys(_base_of(service) for service in stack.data.values())}
     text = templates.render(
         "data.yaml.j2",
         target=layout.target,
@@ -57,9 +55,7 @@ def render_data_tier(
             )
             for name, service in stack.data.items()
         },
-        volumes={
-            name: data_name(layout.target, name) for name, service in stack.data.items() if _keeps(service)
-        },
+        volumes={name: data_name(layout.target, name) for name, service in stack.data.items() if _keeps(service)},
         yaml=block,
     )
     return {"data.yaml": text, **{f"{base}.yaml": content for base, content in extended.items()}}
