@@ -125,9 +125,7 @@ def site_view(
         variable=_variable(environment_name),
         domains=tuple(domains),
         upstreams=tuple(
-            Upstream(f"{environment_name}-{slot}-{service}", port)
-            for service, port in ports.items()
-            for slot in SLOTS
+            Upstream(f"{environment_name}-{slot}-{service}", port) for service, port in ports.items() for slot in SLOTS
         ),
         headers=_headers(site.headers, _variable(environment_name), tls),
         locations=_locations(site),
@@ -143,9 +141,7 @@ def site_view(
 
 def _headers(own: Mapping[str, str | None], site: str, tls: Tls | None) -> tuple[Header, ...]:
     """Merge the stack's headers over the default ones; names match in any case, as they do in HTTP."""
-    wanted: dict[str, tuple[str, str | None]] = {
-        name.lower(): (name, value) for name, value in DEFAULT_HEADERS.items()
-    }
+    wanted: dict[str, tuple[str, str | None]] = {name.lower(): (name, value) for name, value in DEFAULT_HEADERS.items()}
     if tls is not None and tls.hsts is not None:
         value = f"max-age={round(seconds(tls.hsts))}"
         wanted["strict-transport-security"] = ("Strict-Transport-Security", value)

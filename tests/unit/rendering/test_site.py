@@ -50,8 +50,8 @@ def test_every_service_has_a_group_in_both_slots_whether_routed_or_not() -> None
 def test_which_slot_a_request_goes_to_is_decided_when_it_comes() -> None:
     text = render()
 
-    assert f"proxy_pass http://{NAME}-$wharfinger_slot-api;" in block(text, "location /")
-    assert f"proxy_pass http://{NAME}-$wharfinger_slot-worker;" in block(text, "location /admin/")
+    assert f"set $wharfinger_group {NAME}-$wharfinger_slot-api;" in block(text, "location /")
+    assert f"set $wharfinger_group {NAME}-$wharfinger_slot-worker;" in block(text, "location /admin/")
     assert "blue" not in text.split("server {", 1)[1]
 
 
@@ -82,7 +82,9 @@ def test_a_route_has_limits_of_its_own() -> None:
     assert "proxy_read_timeout 5400s;" in films
     assert "proxy_request_buffering off;" in films
     assert "proxy_cache off;" in films
+    assert "@again" not in films  # its body may be gone by then
     assert "client_max_body_size" not in block(text, "location /")
+    assert "@again" in block(text, "location /")
 
 
 def test_without_a_cache_there_is_no_trace_of_one() -> None:
@@ -185,9 +187,7 @@ def test_the_same_site_gives_the_same_text() -> None:
 
 
 def test_the_live_default_is_what_nginx_reads_at_its_start() -> None:
-    assert live_default(Live("green", "20261120143000")) == (
-        'set $wharfinger_default "green:20261120143000";\n'
-    )
+    assert live_default(Live("green", "20261120143000")) == ('set $wharfinger_default "green:20261120143000";\n')
     assert live_default(None) == 'set $wharfinger_default "";\n'
 
 
