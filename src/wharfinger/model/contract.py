@@ -23,8 +23,9 @@ from wharfinger.model.values import Model, Name
 
 GENERATED_BYTES: Final = 32
 _GENERATED_FORMS: Final = ("text", "hex", "base64")
-# Compose, Docker and Wharfinger read these for themselves, and a shell always has the last four.
-_RESERVED: Final = re.compile(r"(COMPOSE|DOCKER|WHARFINGER)_.*|PATH|HOME|PWD|SHLVL")
+# Compose, Docker and Wharfinger read these for themselves; the shell that runs Compose has the last ones, and what
+# it has wins over `.env`.
+_RESERVED: Final = re.compile(r"(COMPOSE|DOCKER|WHARFINGER)_.*|PATH|HOME|USER|LOGNAME|SHELL|PWD|SHLVL")
 
 
 def _not_reserved(name: str) -> str:

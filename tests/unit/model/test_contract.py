@@ -74,7 +74,7 @@ def test_what_does_not_hold_together_is_refused(keys: dict[str, Any], problem: s
         variable(**keys)
 
 
-@pytest.mark.parametrize("name", ["1A", "A-B", "COMPOSE_FILE", "DOCKER_HOST", "WHARFINGER_SLOT", "PATH", "é"])
+@pytest.mark.parametrize("name", ["1A", "A-B", "COMPOSE_FILE", "DOCKER_HOST", "WHARFINGER_SLOT", "PATH", "USER", "é"])
 def test_a_name_that_something_else_reads_or_nothing_takes_is_refused(name: str) -> None:
     with pytest.raises(ValidationError):
         contract(**{name: {}})
