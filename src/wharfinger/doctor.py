@@ -25,7 +25,7 @@ _OLDEST_COMPOSE: Final = (2, 24)
 _OLDEST_BUILDX: Final = (0, 13)
 _TIMEOUT: Final = 20.0
 _CLOCK_TOLERANCE: Final = 5.0
-_INSTALL: Final = "./run installs it; ./run --no-install prints the commands"
+_INSTALL: Final = "./run deploy installs it; ./run --no-install deploy prints the commands"
 
 
 @dataclass(frozen=True, slots=True)

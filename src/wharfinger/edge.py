@@ -17,6 +17,7 @@ from wharfinger.rendering.site import live_default
 
 SERVICE: Final = "nginx"
 _TIMEOUT: Final = 30.0
+_START_TIMEOUT: Final = 120.0
 _PROBE_SECONDS: Final = 10
 
 
@@ -57,7 +58,7 @@ class Edge:
         if running:
             self._test_or_restore(before)
         argv = compose.up(self.project, str(self.layout.edge / "compose.yaml"))
-        self.host.run(argv, timeout=120)
+        self.host.run(argv, timeout=_START_TIMEOUT)
         self.engine.wait_healthy(self.project, {SERVICE: 1}, timeout=60, note=lambda _: None)
         if running:
             self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
@@ -80,6 +81,14 @@ class Edge:
         """Put back what the site's files held before (None: there were none), and reload."""
         self._restore({self.layout.site: content, self.layout.live: live})
         self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
+
+    def remove_site(self) -> None:
+        """Take the site away; the edge goes with the last one."""
+        self._restore({self.layout.site: None, self.layout.live: None})
+        if any(name.endswith(".conf") for name in self.host.names_in(self.layout.edge / "sites")):
+            self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
+        else:
+            self.host.run(compose.down(self.project), timeout=_START_TIMEOUT)
 
     def live(self) -> Live | None:
         """Return where the site's traffic goes; None where Nginx does not run or does not know the site."""

@@ -87,7 +87,7 @@ def stock(console: Console, *, source: str, rebuild: bool, dry: bool) -> None:
             say=console.say,
             progress=lambda name, line: shown.note(f"{name}: {line}"),
         )
-        shown.note(", ".join(made) or "all there")
+        shown.conclude(", ".join(made) or "all there")
 
 
 def list_stock(console: Console, *, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from wharfinger.console import Step as Shown
 from wharfinger.hosts.local import LocalHost
 from wharfinger.model.stack import Postgres, Redis
 from wharfinger.project import Place
-from wharfinger.registry import Registry, embedded
+from wharfinger.registry import EMBEDDED_PORT, EMBEDDED_PORT_VARIABLE, Registry, embedded
 from wharfinger.rendering.release import NO_RELEASE, Rendered, preview, render
 from wharfinger.settings import Settings
 
@@ -79,7 +79,9 @@ def check(place: Place, images: Mapping[str, str], engine_version: tuple[int, in
 
 def registry_of(place: Place) -> Registry:
     """Return where a stack's images are kept: the registry that it names, or the embedded one."""
-    return embedded() if place.stack.registry is None else Registry(place.stack.registry)
+    if place.stack.registry is not None:
+        return Registry(place.stack.registry)
+    return embedded(port=int(os.environ.get(EMBEDDED_PORT_VARIABLE) or EMBEDDED_PORT))
 
 
 def tags_of(place: Place) -> dict[str, str]:
@@ -108,7 +110,7 @@ def images_of(place: Place, steps: StepList, *, no_cache: bool = False) -> dict[
             no_cache=no_cache,
         )
         fresh = [name for name, image in done.items() if image.built or image.pushed]
-        shown.note(", ".join(fresh) or "unchanged")
+        shown.conclude(", ".join(fresh) or "unchanged")
     return {name: image.reference for name, image in done.items()}
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import docker
 
 EMBEDDED_PORT: Final = 5055
+EMBEDDED_PORT_VARIABLE: Final = "WHARFINGER_REGISTRY_PORT"
 EMBEDDED_PROJECT: Final = "wharfinger-registry"
 EMBEDDED_IMAGE: Final = "registry:2"
 
@@ -86,7 +87,7 @@ class Registry:
             host.run(
                 compose.up(self.project, str(compose_folder / "registry.yaml")),
                 timeout=_START,
-                env={"WHARFINGER_REGISTRY_PORT": self.host.rpartition(":")[2]},
+                env={EMBEDDED_PORT_VARIABLE: self.host.rpartition(":")[2]},
             )
         except CommandFailed as error:
             port = self.host.rpartition(":")[2]

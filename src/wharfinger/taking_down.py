@@ -44,7 +44,7 @@ def _stop(place: Place, server: Server, console: Console, *, volumes: bool) -> N
     with console.steps(()) as steps:
         if observed.edge_is_ready and observed.files[layout.site] is not None:
             with steps.step("take the site down"):
-                server.edge.restore_site(None, None)
+                server.edge.remove_site()
         for release in observed.tiers:
             with steps.step(f"stop {release}"):
                 runtime.stop_app(release, drain=seconds(place.stack.deploy.drain))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from wharfinger.model.build import BuildSpec
 from wharfinger.model.contract import Contract
@@ -15,6 +15,10 @@ _HTTP: Final = 80
 _HTTPS: Final = 443
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=20)]
+"""The name of an environment; without a hyphen, so that no two of STACK-ENVIRONMENT are the same."""
 
 
 class Healthcheck(Model):
@@ -198,7 +202,7 @@ class Stack(Model):
     env: Contract = Field(default_factory=lambda: Contract({}))
     checks: Annotated[tuple[Check, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
     deploy: Deploy = Deploy()
-    environments: Annotated[dict[Name, Environment], Field(min_length=1)]
+    environments: Annotated[dict[EnvironmentName, Environment], Field(min_length=1)]
 
     def image_is_built(self, image: str) -> bool:
         """Whether `image` names an entry of `build` rather than an image from elsewhere."""
@@ -235,7 +239,20 @@ class Stack(Model):
         ]
 
     def _shared_names(self) -> list[str]:
-        return [f"data.{name}: a service has the same name" for name in self.data if name in self.services]
+        taken = {**dict.fromkeys(self.services, "a service"), "migrate": "the one-off migration"}
+        twice = [f"data.{name}: {taken[name]} has the same name" for name in self.data if name in taken]
+        return [
+            *twice,
+            *(["services.migrate: the one-off migration has this name"] if "migrate" in self.services else []),
+        ]
+
+    def _twice_given(self) -> list[str]:
+        return [
+            f"services.{name}.environment.{variable}: a variable of the contract (`env`); give it in one place"
+            for name, service in self.services.items()
+            for variable in service.environment
+            if variable in self.env
+        ]
 
     def _dangling_scales(self) -> list[str]:
         return [

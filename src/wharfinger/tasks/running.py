@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,12 +29,15 @@ AS_JSON = "print JSON"
 def task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Make an Invoke task whose errors are shown with their mend and exit with their code.
 
-    `invoke --debug` lets the traceback through.
+    A request to end (SIGTERM) and a lost terminal (SIGHUP) are what Ctrl-C is: what was begun is undone. `invoke
+    --debug` lets the traceback through.
     """
 
     def decorate(body: Callable[..., Any]) -> Any:
         @functools.wraps(body)
         def guarded(context: Context, *args: Any, **kwargs: Any) -> Any:
+            for ending in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(ending, signal.default_int_handler)
             try:
                 return body(context, *args, **kwargs)
             except WharfingerError as error:

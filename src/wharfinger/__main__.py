@@ -1,0 +1,5 @@
+"""`python -m wharfinger` is `wharfinger`."""
+
+from wharfinger.cli import main
+
+main()

@@ -1,0 +1,171 @@
+"""Stacks that tests deploy through the real command line, each with a server folder and an edge of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+REPOSITORY: Final = Path(__file__).parents[2]
+PEBBLE: Final = Path(__file__).parent / "pebble"
+_DEPLOY_WITHIN: Final = 300
+
+
+def docker(*words: str) -> str:
+    """Run `docker` and return what it printed."""
+    done = subprocess.run(("docker", *words), capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout.strip()
+
+
+def free_ports(count: int) -> list[int]:
+    """Return TCP ports of loopback on which nothing listens."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [listener.getsockname()[1] for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return ports
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a site answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body, read as JSON."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left behind."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A stack in a project folder and on a server folder that only one test module has."""
+
+    project: Path
+    name: str
+    domain: str
+    http_port: int
+    edge: str
+
+    @property
+    def folder(self) -> Path:
+        """The stack's folder."""
+        return self.project / "stacks" / self.name
+
+    @property
+    def server(self) -> Path:
+        """The environment's folder on the server."""
+        return self.project / "server" / self.name / "local"
+
+    @property
+    def edge_folder(self) -> Path:
+        """The edge's folder on the server."""
+        return self.project / "server" / "edge"
+
+    def wharfinger(self, *words: str, status: int | None = 0, environ: Mapping[str, str] | None = None) -> Ran:
+        """Run the real command in the project; fail unless it exits as expected (None: as it likes)."""
+        added = {"WHARFINGER_ROOT": str(self.project / "server"), "NO_COLOR": "1"} | dict(environ or {})
+        done = subprocess.run(
+            (sys.executable, "-m", "wharfinger", *words),
+            cwd=self.project,
+            env={**os.environ, **added},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_DEPLOY_WITHIN,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        assert status is None or done.returncode == status, f"{words} exited {done.returncode}:\n{done.stderr}"
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def deploy(self, *words: str, status: int | None = 0, environ: Mapping[str, str] | None = None) -> Ran:
+        """Run `deploy --env local`."""
+        return self.wharfinger("deploy", "--env", "local", *words, status=status, environ=environ)
+
+    def request(
+        self, path: str, *, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Ask the site as a visitor would, by its name."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=10)
+        try:
+            port = f":{self.http_port}"
+            connection.request(method, path, body, {"Host": f"{self.domain}{port}", **(headers or {})})
+            response = connection.getresponse()
+            return Answer(response.status, dict(response.headers), response.read())
+        finally:
+            connection.close()
+
+    def status(self) -> dict[str, Any]:
+        """Return what `status --json` says."""
+        found: dict[str, Any] = json.loads(self.wharfinger("status", "--env", "local", "--json").stdout)
+        return found
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace text in a file of the stack; the text must be there."""
+        path = self.folder / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text, f"{file} does not contain {old!r}"
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    @contextmanager
+    def edited(self, file: str, old: str, new: str) -> Iterator[None]:
+        """Replace text in a file of the stack as long as the block runs."""
+        before = (self.folder / file).read_bytes()
+        self.edit(file, old, new)
+        try:
+            yield
+        finally:
+            (self.folder / file).write_bytes(before)
+
+    def remove(self) -> None:
+        """Remove every container, network, volume and image that this deployment made."""
+        self.wharfinger("down", "--env", "local", "--volumes", "--yes", status=None)
+        for project in (f"{self.name}-local", self.edge):
+            docker("compose", "--project-name", project, "down", "--volumes", "--remove-orphans", "--timeout", "1")
+        images = docker("image", "ls", "--quiet", "--no-trunc", "--filter", f"reference=*/{self.name}/*").split()
+        if images:
+            docker("image", "rm", "--force", *set(images))
+
+
+def make(folder: Path, source: Path, name: str, registry: str) -> Deployment:
+    """Make a project of one stack, a copy of `source` under another name, with ports of its own."""
+    http_port, https_port = free_ports(2)
+    made = Deployment(folder, name, f"{name}.localhost", http_port, f"{name}-edge")
+    ignored = shutil.ignore_patterns("tests", ".env*", "__pycache__", ".*_cache")
+    shutil.copytree(source, made.folder, ignore=ignored)
+    path = made.folder / "stack.yaml"
+    text = path.read_text(encoding="utf-8")
+    old_name = text.partition("name: ")[2].partition("\n")[0]
+    lines = [
+        f"registry: {registry}" if line.startswith("registry:") else line
+        for line in text.replace(f"name: {old_name}\n", f"name: {name}\n", 1).splitlines()
+        if not line.startswith("    edge:")
+    ]
+    if not any(line.startswith("registry:") for line in lines):
+        lines.insert(1, f"registry: {registry}")
+    edge = f"    edge: {{project: {made.edge}, http_port: {http_port}, https_port: {https_port}}}"
+    domain = next(line for line in lines if line.startswith("    domain:"))
+    lines[lines.index(domain) : lines.index(domain) + 1] = [f"    domain: {made.domain}", edge]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return made

@@ -1,0 +1,56 @@
+"""The smallest app that a deploy can be tried on: it answers with its version, and fails as it is told to."""
+
+import json
+import os
+import signal
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+VERSION = "one"
+MODE = "good"  # tests write another version and mode here
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers every GET with the version."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Answer."""
+        if self.path == "/health":
+            healthy = MODE != "sick"
+            body = json.dumps({"status": "healthy" if healthy else "sick", "version": VERSION}).encode()
+            self.send_response(200 if healthy else 503)
+        else:
+            body = json.dumps({"version": VERSION, "greeting": os.environ.get("GREETING")}).encode()
+            self.send_response(200 if MODE != "wrong" else 500)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def main() -> int:
+    """Migrate or serve."""
+    if sys.argv[1:] == ["migrate"]:
+        print("applying 0001_pebbles")
+        if MODE == "unmigratable":
+            print("column pebbles.colour does not exist", file=sys.stderr)
+            return 1
+        return 0
+    if MODE == "crash":
+        print("cannot open the quarry", file=sys.stderr)
+        return 3
+    server = ThreadingHTTPServer(("", 3000), Handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if MODE == "slow":
+        time.sleep(3600)
+    server.serve_forever()
+    return 0
+
+
+sys.exit(main())

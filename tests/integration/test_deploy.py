@@ -1,0 +1,142 @@
+"""Deploys of a small stack on this machine, from the first to a rollback, through the real command line."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.integration.deployments import PEBBLE, Deployment, docker
+
+
+def containers(deployment: Deployment) -> list[str]:
+    """Return the running containers of a deployment, its edge's among them."""
+    return sorted(docker("ps", "--quiet", "--no-trunc", "--filter", f"name={deployment.name}").split())
+
+
+@pytest.fixture(scope="module")
+def pebble(make_deployment: Callable[[Path], Deployment]) -> Deployment:
+    """A deployed pebble, version one."""
+    made = make_deployment(PEBBLE)
+    made.deploy()
+    return made
+
+
+def test_the_first_deploy_begins_the_env_file_and_serves(pebble: Deployment) -> None:
+    assert pebble.request("/").json() == {"version": "one", "greeting": "hello"}
+    env_file = pebble.folder / ".env.local"
+    assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
+    assert "POSTGRES_PASSWORD=" in env_file.read_text(encoding="utf-8")
+
+
+def test_status_says_what_runs(pebble: Deployment) -> None:
+    status = pebble.status()
+    assert {"stack", "environment", "release", "url", "services"} == set(status)
+    assert status["url"] == f"http://{pebble.domain}:{pebble.http_port}"
+    states = {service["name"]: (service["state"], service["health"]) for service in status["services"]}
+    assert states == dict.fromkeys(("web", "postgres", "nginx"), ("running", "healthy"))
+    (web,) = (service for service in status["services"] if service["name"] == "web")
+    assert "@sha256:" in web["image"]
+
+
+def test_deploying_the_same_again_changes_nothing(pebble: Deployment) -> None:
+    before = containers(pebble)
+    files = sorted(path for path in pebble.server.rglob("*"))
+    assert "already up to date" in pebble.deploy().stderr
+    assert containers(pebble) == before
+    assert sorted(path for path in pebble.server.rglob("*")) == files
+
+
+@pytest.mark.parametrize("flags", [("--plan",), ()])
+def test_a_plan_changes_nothing(pebble: Deployment, flags: tuple[str, ...]) -> None:
+    before, files = containers(pebble), sorted(pebble.server.rglob("*"))
+    with pebble.edited("app.py", '"one"', '"planned"'):
+        words = ("deploy", "--env", "local", *flags)
+        ran = pebble.wharfinger(*words) if flags else pebble.wharfinger("--dry", *words)
+    assert "switch to" in ran.stderr
+    assert "image app changed" in ran.stderr
+    assert containers(pebble) == before
+    assert sorted(pebble.server.rglob("*")) == files
+
+
+def test_a_changed_line_is_served_and_a_rollback_brings_the_old_one_back(pebble: Deployment) -> None:
+    first = pebble.status()["release"]
+    database = docker("ps", "--quiet", "--filter", f"name={pebble.name}-local-postgres")
+    with pebble.edited("app.py", 'VERSION = "one"', 'VERSION = "two"'):
+        ran = pebble.deploy()
+    assert pebble.request("/").json()["version"] == "two"
+    assert first in ran.stderr, "the retired release is named"
+    assert list((pebble.server / "backups").glob("*.dump")), "a backup was taken"
+    assert docker("ps", "--quiet", "--filter", f"name={pebble.name}-local-postgres") == database
+    assert not docker("ps", "--all", "--quiet", "--filter", f"label=org.wharfinger.release={first}")
+
+    pebble.wharfinger("rollback", "--env", "local")
+    assert pebble.request("/").json()["version"] == "one"
+    assert pebble.status()["release"] == first
+    assert (pebble.server / "current").resolve().name == first
+
+
+def test_a_rollback_brings_back_values_and_site_too(pebble: Deployment) -> None:
+    with (
+        pebble.edited(".env.local", "#GREETING=hello", "GREETING='good $day'"),
+        pebble.edited("stack.yaml", "  cache: {enabled: false}", "  cache: {enabled: false}\n  upload_limit: 3m"),
+    ):
+        assert "values changed: GREETING" in pebble.deploy().stderr
+    assert pebble.request("/").json()["greeting"] == "good $day"
+    site = pebble.edge_folder / "sites" / f"{pebble.name}-local.conf"
+    assert "client_max_body_size 3m" in site.read_text(encoding="utf-8")
+
+    pebble.wharfinger("rollback", "--env", "local")
+    assert pebble.request("/").json()["greeting"] == "hello"
+    assert "client_max_body_size 3m" not in site.read_text(encoding="utf-8")
+
+
+def test_releases_are_listed_and_an_unknown_one_is_refused(pebble: Deployment) -> None:
+    listed = json.loads(pebble.wharfinger("releases", "--env", "local", "--json").stdout)
+    current = pebble.status()["release"]
+    assert [release["release"] for release in listed if release["current"]] == [current]
+    ran = pebble.wharfinger("rollback", "--env", "local", "--to", "20010101000000", status=2)
+    assert "no successful release 20010101000000" in ran.stderr
+    assert pebble.status()["release"] == current
+
+
+def test_only_so_many_successful_releases_are_kept(pebble: Deployment) -> None:
+    for number in range(3):
+        with pebble.edited("app.py", 'VERSION = "one"', f'VERSION = "kept {number}"'):
+            pebble.deploy()
+    kept = sorted(path.name for path in (pebble.server / "releases").iterdir())
+    assert len(kept) == 2, "deploy.keep is 2"
+    assert pebble.status()["release"] == kept[-1]
+
+
+def test_the_logs_of_a_service_are_shown(pebble: Deployment) -> None:
+    assert "database system is ready" in pebble.wharfinger("logs", "--env", "local", "--service", "postgres").stdout
+    ran = pebble.wharfinger("logs", "--env", "local", "--service", "wep", status=2)
+    assert "there is: web, postgres" in ran.stderr
+
+
+def test_the_release_folder_runs_without_wharfinger(pebble: Deployment) -> None:
+    """Plain `docker compose`, in the folder that is `current`, finds nothing to change."""
+    current = pebble.server / "current"
+    docker("compose", "--file", str(current / "compose.yaml"), "config", "--quiet")
+    before = containers(pebble)
+    docker("compose", "--file", str((current / "compose.yaml").resolve()), "up", "--detach", "--pull", "never")
+    assert containers(pebble) == before
+
+
+def test_down_keeps_the_data_and_a_deploy_brings_it_back(pebble: Deployment) -> None:
+    table = ("exec", f"{pebble.name}-local-postgres", "psql", "-U", "postgres", "-Atc")
+    docker(*table, "create table pebbles as select 'granite' as kind")
+    pebble.wharfinger("down", "--env", "local")
+    assert not docker("ps", "--quiet", "--filter", f"name={pebble.name}")
+    pebble.deploy()
+    assert docker(*table, "select kind from pebbles") == "granite"
+    assert pebble.request("/").status == 200
+
+
+def test_removing_the_data_needs_a_yes(pebble: Deployment) -> None:
+    ran = pebble.wharfinger("down", "--env", "local", "--volumes", status=8)
+    assert f"{pebble.name}-local-postgres" in ran.stderr, "what would be removed is named"
+    assert pebble.request("/").status == 200
