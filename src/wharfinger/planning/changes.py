@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from wharfinger import dotenv
 from wharfinger.facts import Observed
@@ -11,7 +11,13 @@ from wharfinger.model.release import Release
 
 
 def reasons(
-    wanted: Release, observed: Observed, expected: Mapping[str, int], values: tuple[bytes, bytes]
+    wanted: Release,
+    observed: Observed,
+    expected: Mapping[str, int],
+    values: tuple[bytes, bytes],
+    *,
+    data: Iterable[str],
+    with_site: bool,
 ) -> tuple[str, ...]:
     """Return why a deploy is needed; nothing where the current release is the wanted one and all of it serves.
 
@@ -29,7 +35,7 @@ def reasons(
         found.append(f"values changed: {', '.join(_changed_names(*values)) or 'of data services'}")
     if current.fingerprint != wanted.fingerprint and not found:
         found.append("rendered files changed")
-    return tuple(found) or not_serving(current, observed, expected)
+    return tuple(found) or not_serving(current, observed, expected, data=data, with_site=with_site)
 
 
 def _changed_names(before: bytes, after: bytes) -> tuple[str, ...]:
@@ -56,15 +62,23 @@ def _without_ids(content: bytes, ids: tuple[str, ...]) -> list[str]:
     return text.splitlines()
 
 
-def not_serving(current: Release, observed: Observed, expected: Mapping[str, int]) -> tuple[str, ...]:
-    """Return what of the current release does not serve as it should."""
+def not_serving(
+    current: Release, observed: Observed, expected: Mapping[str, int], *, data: Iterable[str], with_site: bool
+) -> tuple[str, ...]:
+    """Return what of the current release does not serve as it should.
+
+    `expected` says how many containers of each service there are to be, `data` names the data services.
+    """
     found = []
     tier = [container for container in observed.tiers.get(current.id, ()) if container.is_ready]
     for service, count in expected.items():
         ready = sum(container.service == service for container in tier)
         if ready < count:
             found.append(f"{service}: {ready} of {count} containers are healthy")
-    found += [f"{container.service} is {container.health}" for container in observed.data if not container.is_ready]
+    ready_data = {container.service for container in observed.data if container.is_ready}
+    found += [f"{name}: no healthy container" for name in data if name not in ready_data]
+    if not with_site:
+        return tuple(found)
     if not observed.edge_is_ready:
         found.append("the edge does not run")
     elif observed.live is None or observed.live.release != current.id:

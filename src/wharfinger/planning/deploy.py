@@ -15,7 +15,8 @@ from wharfinger.model.stack import Check, Environment, Stack
 from wharfinger.model.values import seconds
 from wharfinger.planning import Plan
 from wharfinger.planning.changes import file_changes, pruned, reasons, serving
-from wharfinger.planning.recovery import leftovers, live_after, recovery_steps, slot_in_use
+from wharfinger.planning.recovery import leftovers, live_after, recovery_steps, slot_in_use, tiers_after
+from wharfinger.rendering.site import live_default
 from wharfinger.steps import Step
 from wharfinger.steps.app import Pull, Retire, StartApp
 from wharfinger.steps.data import BackUp, Migrate, StartData
@@ -67,7 +68,14 @@ def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     """
     release = wanted.release
     values = (observed.files[layout.current / ".env"] or b"", wanted.files[".env"].content)
-    why = reasons(wanted.release, observed, wanted.expected, values)
+    why = reasons(
+        wanted.release,
+        observed,
+        wanted.expected,
+        values,
+        data=wanted.stack.data,
+        with_site=wanted.site is not None,
+    )
     warnings = tuple(_warnings(wanted, observed, layout))
     if not why:
         left = tuple(f"release {tier} was left behind by a run that was cut off" for tier in leftovers(observed))
@@ -90,11 +98,15 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     release, stack = wanted.release, wanted.stack
     slot = other_slot(slot_in_use(observed))
     images = tuple(dict.fromkeys(release.images.values()))
-    yield from recovery_steps(observed)
+    recovery = tuple(recovery_steps(observed))
+    edge = [StartEdge(wanted.edge_files)] if wanted.site is not None and _edge_differs(wanted, observed, layout) else []
+    if recovery and not observed.edge_is_ready:
+        yield from edge  # only an Nginx that runs can be switched back
+        edge = []
+    yield from recovery
     yield UploadRelease(release.id, wanted.files)
     yield Pull(images)
-    if wanted.site is not None and _edge_differs(wanted, observed, layout):
-        yield StartEdge(wanted.edge_files)
+    yield from edge
     if stack.data and _data_differs(wanted, observed, layout):
         yield StartData(tuple(stack.data), wanted.data_files)
     databases = tuple(name for name, service in stack.data.items() if service.engine == "postgres")
@@ -107,8 +119,8 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))
     succeeded = release.model_copy(update={"slot": slot, "succeeded": release.created})
     yield Record(release.id, observed.current, succeeded)
-    if observed.current is not None and observed.current in observed.tiers:
-        yield Retire(observed.current, drain=seconds(stack.deploy.drain))
+    for tier in tiers_after(observed):
+        yield Retire(tier, drain=seconds(stack.deploy.drain))
     old, images = pruned((*observed.releases, succeeded), observed, keep=stack.deploy.keep, current=release.id)
     if old:
         yield Prune(old, images)
@@ -117,10 +129,14 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
 def traffic_steps(wanted: Wanted, observed: Observed, layout: Layout, live: Live) -> Iterator[Step]:
     """Yield the steps that move the traffic to a tier which runs in `live.slot`, and prove that it arrived."""
     assert wanted.site is not None and wanted.stack.site is not None  # noqa: S101, PT018 - callers ask first
-    before = (observed.files[layout.site], observed.files[layout.live])
+    previous = live_after(observed)
+    fallback = observed.files[layout.live]
+    if fallback is not None and previous is not None:
+        fallback = live_default(previous).encode()
+    before = (observed.files[layout.site], fallback)
     if before[0] != wanted.site or before[1] is None:
         yield PutSite(live.release, live.slot, wanted.site, before)
-    yield Switch(live.release, live.slot, live_after(observed), probes_of(wanted.stack))
+    yield Switch(live.release, live.slot, previous, probes_of(wanted.stack))
     environment = wanted.environment
     address = Address(
         url=environment.url,
@@ -146,7 +162,7 @@ def _edge_differs(wanted: Wanted, observed: Observed, layout: Layout) -> bool:
 
 def _data_differs(wanted: Wanted, observed: Observed, layout: Layout) -> bool:
     ready = {container.service for container in observed.data if container.is_ready}
-    return ready < set(wanted.stack.data) or bool(_changed_data_files(wanted, observed, layout))
+    return not ready.issuperset(wanted.stack.data) or bool(_changed_data_files(wanted, observed, layout))
 
 
 def _changed_data_files(wanted: Wanted, observed: Observed, layout: Layout) -> list[str]:

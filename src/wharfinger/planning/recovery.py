@@ -21,10 +21,20 @@ def recovery_steps(observed: Observed) -> Iterator[Step]:
     live, current = observed.live, observed.current
     slot = _slot_of(observed, current)
     if current is not None and slot is not None and live is not None and live.release != current:
-        yield Switch(current, slot, live, probes=())
+        # No way back: should the deploy fail later, the tier that the traffic comes from is gone.
+        yield Switch(current, slot, None, probes=())
     for release in leftovers(observed):
-        if slot is not None or live is None or live.release != release:
+        if release not in tiers_after(observed):
             yield Retire(release, drain=0)
+
+
+def tiers_after(observed: Observed) -> tuple[str, ...]:
+    """Return the releases whose app tiers there are once `recovery_steps` are done.
+
+    That is the current one's; and where it is down, that of another which the traffic still goes to.
+    """
+    live = live_after(observed)
+    return tuple(tier for tier in observed.tiers if tier == observed.current or (live and tier == live.release))
 
 
 def slot_in_use(observed: Observed) -> Slot | None:

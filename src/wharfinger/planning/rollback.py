@@ -11,7 +11,7 @@ from wharfinger.model.values import seconds
 from wharfinger.planning import Plan
 from wharfinger.planning.changes import not_serving, serving
 from wharfinger.planning.deploy import Wanted, traffic_steps
-from wharfinger.planning.recovery import recovery_steps, slot_in_use
+from wharfinger.planning.recovery import recovery_steps, slot_in_use, tiers_after
 from wharfinger.steps import Step
 from wharfinger.steps.app import Pull, Retire, StartApp
 from wharfinger.steps.releases import Record
@@ -44,7 +44,7 @@ def plan_rollback(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     """
     release = wanted.release
     if release.id == observed.current:
-        why = not_serving(release, observed, wanted.expected)
+        why = not_serving(release, observed, wanted.expected, data=wanted.stack.data, with_site=wanted.site is not None)
     else:
         why = (f"release {observed.current} is to be replaced by {release.id}",)
     steps = tuple(_steps(wanted, observed, layout)) if why else ()
@@ -61,5 +61,6 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     if wanted.site is not None:
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))
     yield Record(release.id, observed.current, release.model_copy(update={"slot": slot}))
-    if observed.current is not None and observed.current in observed.tiers and not again:
-        yield Retire(observed.current, drain=seconds(deploy.drain))
+    for tier in tiers_after(observed):
+        if tier != release.id:
+            yield Retire(tier, drain=seconds(deploy.drain))
