@@ -1,0 +1,131 @@
+"""Which release a rollback goes to, and how."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from tests.examples import IMAGES, LAYOUT
+from tests.recording import tier
+from tests.unit.planning.situations import (
+    NEW,
+    OLD,
+    OLD_IS_LIVE,
+    OLDER,
+    OLDEST,
+    SERVICES,
+    SITE,
+    STACK,
+    release,
+    serving,
+    wanted,
+)
+
+from wharfinger.errors import UsageError
+from wharfinger.health import Address
+from wharfinger.model.release import Live, Release
+from wharfinger.planning import Plan
+from wharfinger.planning.deploy import Wanted
+from wharfinger.planning.rollback import choose, plan_rollback
+from wharfinger.steps.app import Pull, Retire, StartApp
+from wharfinger.steps.edge import PutSite, Switch
+from wharfinger.steps.releases import Record
+from wharfinger.steps.verify import Verify
+
+GOOD = (release(OLDEST), release(OLDER), release(OLD))
+FAILED_LAST = (release(OLDEST), release(OLDER, succeeded=None), release(OLD))
+
+
+@pytest.mark.parametrize(
+    ("releases", "current", "to", "chosen"),
+    [
+        (GOOD, OLD, None, OLDER),
+        (FAILED_LAST, OLD, None, OLDEST),  # what never succeeded is nothing to go back to
+        (GOOD, OLDER, None, OLDEST),  # a second rollback goes further back, not forth again
+        (GOOD, OLD, OLDEST, OLDEST),
+        (GOOD, OLDEST, OLD, OLD),  # forth again, by name
+    ],
+)
+def test_a_rollback_goes_to_the_last_successful_release_before_the_current_one(
+    releases: tuple[Release, ...], current: str, to: str | None, chosen: str
+) -> None:
+    assert choose(serving(wanted(), releases=releases, current=current), to).id == chosen
+
+
+@pytest.mark.parametrize(
+    ("releases", "current", "to", "problem"),
+    [
+        (GOOD, OLDEST, None, "there is no successful release before the current one"),
+        ((release(OLDER, succeeded=None), release(OLD)), OLD, None, "no successful release before the current one"),
+        ((), None, None, "there is no successful release before the current one"),
+        (GOOD, OLD, "20200101000000", f"20200101000000 on the server; there is: {OLDEST}, {OLDER}, {OLD}"),
+        (FAILED_LAST, OLD, OLDER, f"no successful release {OLDER} on the server; there is: {OLDEST}, {OLD}"),
+        ((), None, OLD, "there is: none"),
+    ],
+)
+def test_a_rollback_to_nowhere_says_what_there_is(
+    releases: tuple[Release, ...], current: str | None, to: str | None, problem: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        choose(serving(wanted(), releases=releases, current=current), to)
+
+    assert problem in caught.value.problem
+    assert "invoke releases" in caught.value.fix
+
+
+def earlier(**changes: object) -> Wanted:
+    """OLDER as its directory on the server describes it."""
+    past = Wanted(
+        stack=STACK,
+        environment=STACK.environments["local"],
+        release=release(OLDER),
+        files={},
+        data_files={},
+        edge_files={},
+        site=SITE,
+    )
+    return dataclasses.replace(past, **changes)  # type: ignore[arg-type]
+
+
+def test_a_rollback_starts_the_old_release_beside_the_current_one_and_leaves_the_data_alone() -> None:
+    want = earlier()
+    observed = serving(wanted(NEW), releases=GOOD)
+
+    assert plan_rollback(want, observed, LAYOUT) == Plan(
+        action="rollback",
+        release=OLDER,
+        steps=(
+            Pull((IMAGES["app"],)),
+            StartApp(OLDER, "green", {"api": 1, "worker": 1}, timeout=120),
+            Switch(OLDER, "green", OLD_IS_LIVE, (("api", "/health"),)),
+            Verify(Address("http://localhost:8080", "localhost", "127.0.0.1", 8080), STACK.checks),
+            Record(OLDER, OLD, release(OLDER, slot="green")),
+            Retire(OLD, drain=10),
+        ),
+        reasons=(f"release {OLD} is to be replaced by {OLDER}",),
+        serving=f"release {OLD} still serves",
+    )
+
+
+def test_the_site_goes_back_with_the_release() -> None:
+    observed = serving(wanted(NEW), releases=GOOD, files={LAYOUT.site: b"newer site\n"})
+
+    steps = plan_rollback(earlier(), observed, LAYOUT).steps
+
+    assert [type(step) for step in steps[2:4]] == [PutSite, Switch]
+
+
+def test_a_rollback_to_the_release_that_serves_does_nothing() -> None:
+    observed = serving(wanted(NEW), releases=GOOD)
+
+    assert plan_rollback(earlier(release=release(OLD)), observed, LAYOUT).steps == ()
+
+
+def test_a_rollback_removes_what_a_killed_run_left() -> None:
+    tiers = {OLD: tier(OLD, *SERVICES), NEW: tier(NEW, *SERVICES, slot="green")}
+    observed = serving(wanted(NEW), releases=GOOD, tiers=tiers, live=Live("green", NEW))
+
+    steps = plan_rollback(earlier(), observed, LAYOUT).steps
+
+    assert steps[:2] == (Switch(OLD, "blue", None, ()), Retire(NEW, drain=0))
+    assert steps[-1] == Retire(OLD, drain=10)
