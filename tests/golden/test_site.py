@@ -81,9 +81,7 @@ def test_the_nginx_that_will_serve_it_accepts_it_with_no_word(case: str, tmp_pat
     mount = ("-v", f"{edge}:/etc/nginx/wharfinger")
     _run("docker", "run", "--rm", *mount, "--entrypoint", "openssl", IMAGE, *_CERTIFICATE)
 
-    tested = _run(
-        "docker", "run", "--rm", *mount, "--entrypoint", "nginx", IMAGE, "-t", "-q", "-c", CONFIGURATION
-    )
+    tested = _run("docker", "run", "--rm", *mount, "--entrypoint", "nginx", IMAGE, "-t", "-q", "-c", CONFIGURATION)
 
     assert tested.stderr == ""
 

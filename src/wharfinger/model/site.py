@@ -78,7 +78,7 @@ class Site(Model):
 
     routes: Annotated[tuple[Route, ...], BeforeValidator(_tupled), Field(min_length=1)]
     health: UrlPath = "/health"
-    """Never cached and never logged."""
+    """Never cached, and logged only where it fails."""
     cache: Cache = Cache()
     upload_limit: Size = "12m"
     headers: dict[HeaderName, HeaderValue | None] = Field(default_factory=dict)

@@ -62,7 +62,7 @@ def test_health_goes_where_its_longest_route_leads_uncached_and_unlogged(health:
     location = block(render(health=health), f"location = {health}")
 
     assert f"$wharfinger_slot-{service};" in location
-    assert "access_log off;" in location
+    assert "set $wharfinger_quiet 1;" in location
     assert "proxy_cache off;" in location
 
 
