@@ -172,7 +172,7 @@ def _started(
     argv: Sequence[str], env: Mapping[str, str | Secret] | None, stdin_path: PurePosixPath | None = None
 ) -> subprocess.Popen[bytes]:
     if stdin_path is not None:
-        with open(stdin_path, "rb") as file:
+        with Path(stdin_path).open("rb") as file:
             return _process(argv, env, file)
     return _process(argv, env, subprocess.PIPE)
 

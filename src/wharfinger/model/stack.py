@@ -254,6 +254,15 @@ class Stack(Model):
             if variable in self.env
         ]
 
+    def _unknown_takers(self) -> list[str]:
+        known = {*self.services, *self.data, "migrate"}
+        return [
+            f"env.{variable}.services: no service or data service named {name}"
+            for variable in self.env
+            for name in self.env[variable].services or ()
+            if name not in known
+        ]
+
     def _dangling_scales(self) -> list[str]:
         return [
             f"environments.{name}.scale: no service named {service}"
