@@ -53,7 +53,11 @@ def describe(row: asyncpg.Record) -> dict[str, Any]:
 
 
 async def begin_job(database: Database, job_id: str) -> asyncpg.Record | None:
-    """Mark a job as running and return it; None if it is finished or never was."""
+    """Mark a job as running and return it; None if it is finished or never was, or the id is no id at all."""
+    try:
+        uuid.UUID(job_id)
+    except ValueError:
+        return None
     return await database.fetchrow(
         "UPDATE jobs SET state = 'running', attempts = attempts + 1, touched_at = now()"
         f" WHERE id = $1 AND state IN ('queued', 'running') RETURNING {COLUMNS}",

@@ -36,6 +36,6 @@ def start_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # What uvicorn says at start and stop is of use; what the protocol libraries say of each frame is not.
-    for noisy in ("websockets", "asyncio", "PIL"):
+    # What uvicorn says at start and stop is of use; what these say is not.
+    for noisy in ("websockets", "asyncio", "PIL", "alembic.runtime.plugins"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -73,7 +73,7 @@ class JobQueue:
         return _delivery(read[0][1][0]) if read else None
 
     async def take_back(self) -> Delivery | None:
-        """Return the oldest job that this consumer took in an earlier life and never finished."""
+        """Return the oldest job that the queue thinks this consumer has: from an earlier life, or a lost answer."""
         read = await self._redis.xreadgroup(GROUP, self._consumer, {STREAM: "0"}, count=1)
         return _delivery(read[0][1][0]) if read and read[0][1] else None
 

@@ -66,6 +66,7 @@ class Worker:
                 delivery = await self._next()
             except AWAY as error:
                 self._prepared = False
+                self._taking_back = True  # the queue may have given us a job in an answer that got lost
                 await self._wait_out(error, 1)
                 continue
             if delivery:
@@ -118,7 +119,7 @@ class Worker:
     async def _attempt(self, delivery: Delivery) -> None:
         row = await begin_job(self._database, delivery.job_id)
         if row is None:
-            log.info("A job was already finished")
+            log.info("There is nothing to do for this entry of the queue")
             await self._queue.done(delivery)
             return
         try:

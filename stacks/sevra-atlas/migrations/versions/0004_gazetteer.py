@@ -41,7 +41,7 @@ def rows() -> list[dict[str, object]]:
     made: list[dict[str, object]] = []
     for number, (first, second, third) in enumerate(product(FIRST, SECOND, THIRD)):
         name = f"{first} {second} {third}"
-        sentences = (SENTENCES[(number * step + step) % len(SENTENCES)] for step in (1, 2, 3, 4))
+        sentences = (SENTENCES[(number + step) % len(SENTENCES)] for step in (0, 2, 4, 6))
         made.append(
             {
                 "slug": name.lower().replace("'", "").replace(" ", "-"),
