@@ -57,9 +57,13 @@ class Edge:
         running = any(container.is_ready for container in self.engine.project(self.project))
         if running:
             self._test_or_restore(before)
-        argv = compose.up(self.project, str(self.layout.edge / "compose.yaml"))
-        self.host.run(argv, timeout=_START_TIMEOUT)
-        self.engine.wait_healthy(self.project, {SERVICE: 1}, timeout=60, note=lambda _: None)
+        try:
+            self.host.run(compose.up(self.project, str(self.layout.edge / "compose.yaml")), timeout=_START_TIMEOUT)
+            self.engine.wait_healthy(self.project, {SERVICE: 1}, timeout=60, note=lambda _: None)
+        except WharfingerError:
+            if not running:
+                self.host.run(compose.down(self.project), timeout=_START_TIMEOUT, check=False)
+            raise
         if running:
             self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
 

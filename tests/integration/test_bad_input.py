@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.integration.deployments import PEBBLE, Deployment, docker, free_ports
 
 SERVES = "still serves"
@@ -42,13 +40,13 @@ def app_containers(deployment: Deployment) -> list[str]:
 def pebble(deployed: Deployment) -> Iterator[Deployment]:
     """The deployed pebble, held against its own state before once the test is over."""
     release, containers = deployed.status()["release"], app_containers(deployed)
-    releases = sorted(os.listdir(deployed.server / "releases"))
+    releases = sorted(path.name for path in (deployed.server / "releases").iterdir())
     sites = tree(deployed.edge_folder / "sites")
     yield deployed
     assert deployed.request("/").json()["version"] == "one", "the old release serves"
     assert deployed.status()["release"] == release
     assert app_containers(deployed) == containers, "no container was lost or left behind"
-    assert sorted(os.listdir(deployed.server / "releases")) == releases
+    assert sorted(path.name for path in (deployed.server / "releases").iterdir()) == releases
     assert tree(deployed.edge_folder / "sites") == sites, "the live configuration is what it was, byte for byte"
     assert not (deployed.server / "lock").exists()
     assert query(deployed, "select kind from pebbles") == "granite", "the data is what it was"
