@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import Final
 
 from wharfinger.errors import LockHeld
@@ -13,7 +14,7 @@ from wharfinger.hosts import File, Host
 from wharfinger.hosts.operator import Operator, is_gone
 from wharfinger.model.release import Layout
 
-_ATTEMPTS: Final = 3
+_ATTEMPTS: Final = 5
 
 
 @contextmanager
@@ -28,7 +29,10 @@ def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -
             break
         _refuse_unless_stale(host, layout)
     else:
-        raise LockHeld(f"{host.name}: others keep taking the deploy lock", fix="try again")
+        raise LockHeld(
+            f"{host.name}: others are taking over the deploy lock",
+            fix=f"try again; if nobody deploys, remove {_turn(layout)}",
+        )
     try:
         yield
     finally:
@@ -45,15 +49,33 @@ def _refuse_unless_stale(host: Host, layout: Layout) -> None:
         facts = json.loads(held)
         since = facts.pop("since")
         holder = Operator(**facts)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise LockHeld(
             f"{host.name}: {layout.lock} is held, and does not say by whom",
             fix=f"if nobody deploys, remove {layout.lock}",
         ) from None
-    if is_gone(holder) and host.read(layout.lock) == held:
-        host.remove(layout.lock)
+    if is_gone(holder):
+        _remove_stale(host, layout, held)
         return
     raise LockHeld(
         f"{host.name}: {holder} (process {holder.pid}) has been deploying since {since}",
         fix=f"wait for it; if that process is gone, remove {layout.lock}",
     )
+
+
+def _remove_stale(host: Host, layout: Layout, held: bytes) -> None:
+    """Remove a lock with that content, one process at a time.
+
+    Else a second one that found the same stale lock could remove the lock that the first has taken meanwhile.
+    """
+    if not host.create(_turn(layout), File(b"")):
+        return
+    try:
+        if host.read(layout.lock) == held:
+            host.remove(layout.lock)
+    finally:
+        host.remove(_turn(layout))
+
+
+def _turn(layout: Layout) -> PurePosixPath:
+    return layout.lock.with_name("lock.stale")

@@ -7,6 +7,10 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+_ENDED: Final = ("Z", "X")
+"""States of a process that only waits for its parent to learn of its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +42,10 @@ def is_gone(operator: Operator) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """Return a process's start time, the 22nd field of proc(5)'s stat; None where it does not exist."""
+    """Return a process's start time, the 22nd field of proc(5)'s stat; None where it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    return stat.rpartition(")")[2].split()[19]
+    state, *fields = stat.rpartition(")")[2].split()
+    return None if state in _ENDED else fields[18]
