@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from wharfinger.console import Console
@@ -21,19 +22,21 @@ def run(plan: Plan, world: World, journal: Journal, console: Console, *, by: str
     done: list[Step] = []
     with console.steps([step.title for step in plan.steps]) as shown:
         for step in plan.steps:
-            journal.step("started", step)
             try:
+                journal.step("started", step)
                 with shown.step(step.title) as row:
                     step.run(world, row)
+                journal.step("done", step)
             except (Exception, KeyboardInterrupt) as error:
-                journal.step("failed", step, problem=_problem(error))
+                with _even_if_the_disk_is_full():
+                    journal.step("failed", step, problem=_problem(error))
                 if step.tidies:
                     console.warn(f"{step.title} failed: {_problem(error)}; the next deploy tries again")
                     continue
                 _undo([*done, step], world, journal, console)
-                journal.finished("reverted")
+                with _even_if_the_disk_is_full():
+                    journal.finished("reverted")
                 raise _failure(plan, step, error) from error
-            journal.step("done", step)
             done.append(step)
     journal.finished("succeeded")
     return shown.timings
@@ -44,10 +47,17 @@ def _undo(steps: Sequence[Step], world: World, journal: Journal, console: Consol
         try:
             step.undo(world)
         except Exception as error:
-            journal.step("undo failed", step, problem=_problem(error))
+            facts = {"event": "undo failed", "problem": _problem(error)}
             console.warn(f"could not undo `{step.title}`: {_problem(error)}")
         else:
-            journal.step("undone", step)
+            facts = {"event": "undone"}
+        with _even_if_the_disk_is_full():
+            journal.step(step=step, **facts)
+
+
+def _even_if_the_disk_is_full() -> contextlib.suppress:
+    """Return what lets undoing go on where the journal can no longer be written."""
+    return contextlib.suppress(Exception)
 
 
 def _problem(error: BaseException) -> str:
