@@ -1,0 +1,45 @@
+"""What becomes of requests when containers come and go."""
+
+from __future__ import annotations
+
+import time
+
+from tests.integration.edge.rig import SIGNED_IN, Edge, run, wait_until
+
+
+def test_a_container_that_comes_back_with_another_address_is_found_within_two_seconds(edge: Edge) -> None:
+    old = edge.services[0]
+    address = ("docker", "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
+    before = run(*address, old).stdout
+    edge.retire(old)
+    edge.serve("squatter")  # takes the address that has become free
+    new = edge.serve("blue")
+    assert run(*address, new).stdout != before
+
+    wait_until(lambda: edge.get("/", headers=SIGNED_IN).status == 200, within=2)
+
+
+def test_of_two_replicas_a_dying_one_is_skipped(edge: Edge) -> None:
+    """Not even a request fails that was on its way to an address just when that vanished."""
+    second = edge.serve("blue", says="second")
+    try:
+        wait_until(lambda: edge.get("/", headers=SIGNED_IN).body.startswith("second "), within=5)
+        run("docker", "kill", "-s", "KILL", second)
+        for number in range(40):
+            began = time.monotonic()
+            method, body = ("GET", None) if number % 2 else ("POST", b"x")
+            assert edge.get("/", method=method, body=body, headers=SIGNED_IN).body.startswith("blue ")
+            assert time.monotonic() - began < 2.5
+    finally:
+        edge.retire(second)
+
+
+def test_what_may_not_be_sent_twice_is_sent_once(edge: Edge) -> None:
+    """Whichever replica takes this POST dies of it; the other one never hears of it."""
+    second = edge.serve("blue", says="second")
+    try:
+        wait_until(lambda: edge.get("/", headers=SIGNED_IN).body.startswith("second "), within=5)
+        assert edge.get("/die", method="POST", body=b"x").status == 502
+        assert "".join(run("docker", "logs", name).stdout for name in edge.services) == "POST /die\n"
+    finally:
+        edge.retire(second)
