@@ -32,7 +32,7 @@ def run(argv: list[str]) -> pyte.Screen:
     if child == 0:
         os.environ.update(TERM="xterm-256color", PYTHONUTF8="1")
         os.environ.pop("CI", None)
-        os.execvp(argv[0], argv)
+        os.execvp(argv[0], argv)  # noqa: S606 - the command is the user's own
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     while True:
         try:
