@@ -79,7 +79,7 @@ def find(start: Path, *, stack: str | None, environment: str) -> Place:
     name = stack or next(iter(files))
     if name not in files:
         raise UsageError(f"there is no stack {name}{_nearest(name, files)}", fix=_known(files))
-    described = stackfile.load(files[name])
+    described = stackfile.load(files[name], project=project)
     if environment not in described.environments:
         raise UsageError(
             f"{name} has no environment {environment}{_nearest(environment, described.environments)}",

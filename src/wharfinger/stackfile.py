@@ -16,20 +16,21 @@ from wharfinger.model.stack import Stack
 FILE_NAME: Final = "stack.yaml"
 
 
-def load(path: Path) -> Stack:
+def load(path: Path, *, project: Path | None = None) -> Stack:
     """Return the stack that a file describes.
 
-    Raises InvalidInput with every problem as `path:line:col: section.key: what is wrong`.
+    Raises InvalidInput with every problem as `path:line:col: section.key: what is wrong`, the path seen from `project`.
     """
-    document = _parse(path)
+    shown = path if project is None else path.relative_to(project)
+    document = _parse(path, shown)
     try:
         return Stack.model_validate(document)
     except ValidationError as error:
         problems = sorted(_problems(error, document), key=lambda problem: problem[0])
         raise InvalidInput(
-            f"{path}: {len(problems)} problem{'s'[: len(problems) != 1]}",
-            details=[f"{path}:{line}:{column}: {text}" for (line, column), text in problems],
-            fix=f"correct {path}; an editor that knows schema/stack.json shows these as you type",
+            f"{shown}: {len(problems)} problem{'s'[: len(problems) != 1]}",
+            details=[f"{shown}:{line}:{column}: {text}" for (line, column), text in problems],
+            fix=f"correct {shown}; an editor that knows schema/stack.json shows these as you type",
         ) from None
 
 
@@ -43,7 +44,7 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _parse(path: Path) -> Any:
+def _parse(path: Path, shown: Path) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -51,18 +52,18 @@ def _parse(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
         document = YAML().load(text)
     except OSError as error:
-        raise InvalidInput(f"{path}: {error.strerror}", fix=f"create {path}; README.md shows one") from None
+        raise InvalidInput(f"{shown}: {error.strerror}", fix=f"create {shown}; README.md shows one") from None
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path}: byte {error.start} is not UTF-8", fix=f"save {path} as UTF-8") from None
+        raise InvalidInput(f"{shown}: byte {error.start} is not UTF-8", fix=f"save {shown} as UTF-8") from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        where = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else str(shown)
         problem = (error.problem or "not valid YAML").splitlines()[0]
-        raise InvalidInput(f"{where}: {problem}", fix=f"correct the YAML of {path}") from None
+        raise InvalidInput(f"{where}: {problem}", fix=f"correct the YAML of {shown}") from None
     except YAMLError:
-        raise InvalidInput(f"{path}: not valid YAML", fix=f"correct the YAML of {path}") from None
+        raise InvalidInput(f"{shown}: not valid YAML", fix=f"correct the YAML of {shown}") from None
     if not isinstance(document, Mapping):
-        raise InvalidInput(f"{path}:1:1: not a mapping of sections", fix="begin with `name: my-stack`")
+        raise InvalidInput(f"{shown}:1:1: not a mapping of sections", fix="begin with `name: my-stack`")
     return document
 
 

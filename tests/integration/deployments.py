@@ -40,7 +40,7 @@ class Answer:
     """What a site answered."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: http.client.HTTPMessage
     body: bytes
 
     def json(self) -> Any:
@@ -112,7 +112,7 @@ class Deployment:
             port = f":{self.http_port}"
             connection.request(method, path, body, {"Host": f"{self.domain}{port}", **(headers or {})})
             response = connection.getresponse()
-            return Answer(response.status, dict(response.headers), response.read())
+            return Answer(response.status, response.headers, response.read())
         finally:
             connection.close()
 

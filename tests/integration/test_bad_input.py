@@ -77,8 +77,8 @@ def test_a_bad_value_is_named_and_never_shown(pebble: Deployment, old: str, new:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("    port: 3000", "    prot: 3000", ":10:5: services.web.prot: unknown key; did you mean port?"),
-        ("    port: 3000", "    port: three", ":10:5: services.web.port: "),
+        ("    port: 3000", "    prot: 3000", ":9:5: services.web.prot: unknown key; did you mean port?"),
+        ("    port: 3000", "    port: three", ":9:5: services.web.port: "),
         ("name: ", "nmae: ", ":1:1: nmae: unknown key; did you mean name?"),
         ("  - {path: /, timeout: 2s}", "  - {path: /, timeout: soon}", "checks.1.timeout: not a duration"),
         ("  routes:", "  routes: [", "stack.yaml:"),
