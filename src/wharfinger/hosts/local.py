@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
 import shutil
-import subprocess
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import Final
 
-from wharfinger.errors import CommandFailed, NotReady
-from wharfinger.hosts import Completed, File
+from wharfinger.errors import CommandFailed
+from wharfinger.hosts import Completed, File, processes
 from wharfinger.hosts.files import fsync_folder, write_atomically
 from wharfinger.secrets import Secret
-
-_PASSED_ON: Final = (
-    "PATH",
-    "HOME",
-    "USER",
-    "DOCKER_HOST",
-    "DOCKER_CONFIG",
-    "DOCKER_CERT_PATH",
-    "DOCKER_TLS_VERIFY",
-)
-_CHUNK: Final = 1 << 20
 
 
 class LocalHost:
@@ -46,13 +31,7 @@ class LocalHost:
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         """Run a command; see `Host.run`."""
-        with _started(argv, env, stdin_path) as process:
-            lines: list[str] = []
-            reader = threading.Thread(target=_read_lines, args=(process.stderr, lines, on_line), daemon=True)
-            reader.start()
-            stdout = _communicate(process, argv, stdin, timeout)
-            reader.join()
-        done = Completed(tuple(argv), process.returncode, stdout.decode(errors="replace"), "".join(lines))
+        done = processes.run(argv, timeout=timeout, stdin=stdin, stdin_path=stdin_path, env=env, on_line=on_line)
         if check and done.status != 0:
             raise CommandFailed(argv, done.status, done.stderr, host=self.name)
         return done
@@ -65,11 +44,9 @@ class LocalHost:
         partial = target.with_name(f".{target.name}.part")
         try:
             with open(partial, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-                size, digest, status, stderr = _pipe(argv, file, timeout)
+                size, digest = processes.copy_output(argv, file, timeout=timeout)
                 file.flush()
                 os.fsync(file.fileno())
-            if status != 0:
-                raise CommandFailed(argv, status, stderr, host=self.name)
             partial.rename(target)
             fsync_folder(target.parent)
         finally:
@@ -79,7 +56,7 @@ class LocalHost:
     def attach(self, argv: Sequence[str]) -> int:
         """Run a command on the terminal; see `Host.attach`."""
         try:
-            return subprocess.run(tuple(argv), env=_environment(None), check=False).returncode
+            return processes.attach(argv)
         except KeyboardInterrupt:
             return 130
 
@@ -166,96 +143,3 @@ class LocalHost:
     def docker_url(self) -> str | None:
         """Return None: the Docker SDK's own default is this machine's."""
         return None
-
-
-def _started(
-    argv: Sequence[str], env: Mapping[str, str | Secret] | None, stdin_path: PurePosixPath | None = None
-) -> subprocess.Popen[bytes]:
-    if stdin_path is not None:
-        with Path(stdin_path).open("rb") as file:
-            return _process(argv, env, file)
-    return _process(argv, env, subprocess.PIPE)
-
-
-def _process(
-    argv: Sequence[str], env: Mapping[str, str | Secret] | None, stdin: IO[bytes] | int
-) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            tuple(argv),
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=_environment(env),
-        )
-    except FileNotFoundError:
-        raise NotReady(f"local: `{argv[0]}` is not installed", fix="invoke doctor says what to install") from None
-
-
-def _environment(added: Mapping[str, str | Secret] | None) -> dict[str, str]:
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    revealed = {name: str(value) if isinstance(value, str) else value.reveal() for name, value in (added or {}).items()}
-    return environment | revealed
-
-
-def _communicate(process: subprocess.Popen[bytes], argv: Sequence[str], stdin: bytes, timeout: float) -> bytes:
-    """Feed standard input and collect standard output, while another thread reads standard error."""
-    assert process.stdout is not None  # noqa: S101 - it is a pipe
-    collected: list[bytes] = []
-    output = process.stdout
-    reader = threading.Thread(target=lambda: collected.append(output.read()), daemon=True)
-    reader.start()
-    if process.stdin is not None:  # else it reads a file by itself
-        with contextlib.suppress(BrokenPipeError):  # it did not want it; its exit status says whether that matters
-            process.stdin.write(stdin)
-            process.stdin.close()
-    _wait(process, argv, timeout)
-    reader.join()
-    return collected[0]
-
-
-def _wait(process: subprocess.Popen[bytes], argv: Sequence[str], timeout: float) -> None:
-    try:
-        process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        raise CommandFailed(argv, process.returncode, f"no end after {timeout:g} s", host="local") from None
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-
-
-def _read_lines(stream: IO[bytes] | None, lines: list[str], on_line: Callable[[str], None] | None) -> None:
-    for raw in stream or ():
-        line = raw.decode(errors="replace")
-        lines.append(line)
-        if on_line is not None:
-            on_line(line.rstrip("\n"))
-
-
-def _pipe(argv: Sequence[str], file: IO[bytes], timeout: float) -> tuple[int, str, int, str]:
-    """Copy a command's output into a file; return its size, SHA-256, exit status and standard error."""
-    with _started(argv, None) as process:
-        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - both are pipes
-        process.stdin.close()
-        lines: list[str] = []
-        reader = threading.Thread(target=_read_lines, args=(process.stderr, lines, None), daemon=True)
-        reader.start()
-        watchdog = threading.Timer(timeout, process.kill)
-        watchdog.start()
-        size, digest = 0, hashlib.sha256()
-        try:
-            while chunk := process.stdout.read(_CHUNK):
-                file.write(chunk)
-                digest.update(chunk)
-                size += len(chunk)
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            process.wait()
-            watchdog.cancel()
-            reader.join()
-    return size, digest.hexdigest(), process.returncode, "".join(lines)
