@@ -72,4 +72,7 @@ _SEVRA: Final[dict[str, Any]] = {
 def sevra(**changes: Any) -> Stack:
     """Return a stack much like sevra-atlas, with whole sections replaced, or left out where None."""
     sections = {**copy.deepcopy(_SEVRA), **changes}
+    if "env" not in changes:  # variables go with the services that get them
+        takers = {*sections["services"], *(sections["data"] or ()), "migrate"}
+        sections["env"] = {name: v for name, v in sections["env"].items() if takers.issuperset(v.get("services", ()))}
     return Stack.model_validate({name: section for name, section in sections.items() if section is not None})

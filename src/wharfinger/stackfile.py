@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from wharfinger.errors import InvalidInput
-from wharfinger.model.stack import Stack
+from wharfinger.model.stack import Disagreement, Stack
 
 FILE_NAME: Final = "stack.yaml"
 
@@ -69,6 +69,11 @@ def _parse(path: Path, shown: Path) -> Any:
 
 def _problems(error: ValidationError, document: Any) -> Iterable[tuple[tuple[int, int], str]]:
     for entry in error.errors(include_url=False, include_input=False):
+        cause = entry.get("ctx", {}).get("error")
+        if isinstance(cause, Disagreement):
+            for keys, text in cause.problems:
+                yield _position(document, keys), f"{'.'.join(map(str, keys))}: {text}"
+            continue
         place = tuple(part for part in entry["loc"] if part != "[key]")
         keys = _within(document, place)
         label = ".".join(str(part) for part in keys)

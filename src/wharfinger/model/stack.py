@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
@@ -186,6 +187,18 @@ class Environment(Model):
         return f"https://{self.domain}" + ("" if self.https_port == _HTTPS else f":{self.https_port}")
 
 
+Problem = tuple[tuple[int | str, ...], str]
+"""The keys that lead to a place in a stack file, and what is wrong there."""
+
+
+class Disagreement(ValueError):
+    """Sections of a stack file that do not fit each other; `problems` says where."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, place))}: {text}" for place, text in problems))
+        self.problems = problems
+
+
 class Stack(Model):
     """One product to run: what it is made of and where it runs."""
 
@@ -209,64 +222,55 @@ class Stack(Model):
         return image in self.build
 
     @model_validator(mode="after")
-    def _names_must_exist(self) -> Self:
-        problems = [
+    def _sections_must_agree(self) -> Self:
+        problems = (
             *self._dangling_mounts(),
             *self._dangling_routes(),
             *self._shared_names(),
+            *self._twice_given(),
+            *self._unknown_takers(),
             *self._dangling_scales(),
-        ]
+        )
         if problems:
-            raise ValueError("; ".join(problems))
+            raise Disagreement(problems)
         return self
 
-    def _dangling_mounts(self) -> list[str]:
-        return [
-            f"services.{name}.mounts: no volume named {mount.source}"
-            for name, service in self.services.items()
-            for mount in service.mounts
-            if mount.source not in self.volumes
-        ]
+    def _dangling_mounts(self) -> Iterator[Problem]:
+        for name, service in self.services.items():
+            for index, mount in enumerate(service.mounts):
+                if mount.source not in self.volumes:
+                    yield ("services", name, "mounts", index, "source"), f"no volume named {mount.source}"
 
-    def _dangling_routes(self) -> list[str]:
-        if self.site is None:
-            return []
-        return [
-            f"site.routes: {route.path} leads to {route.service}, which "
-            + ("has no port" if route.service in self.services else "is no service")
-            for route in self.site.routes
-            if route.service not in self.services or self.services[route.service].port is None
-        ]
+    def _dangling_routes(self) -> Iterator[Problem]:
+        for index, route in enumerate(self.site.routes if self.site is not None else ()):
+            place = ("site", "routes", index, "service")
+            if route.service not in self.services:
+                yield place, f"no service named {route.service}"
+            elif self.services[route.service].port is None:
+                yield place, f"{route.service} has no port"
 
-    def _shared_names(self) -> list[str]:
+    def _shared_names(self) -> Iterator[Problem]:
         taken = {**dict.fromkeys(self.services, "a service"), "migrate": "the one-off migration"}
-        twice = [f"data.{name}: {taken[name]} has the same name" for name in self.data if name in taken]
-        return [
-            *twice,
-            *(["services.migrate: the one-off migration has this name"] if "migrate" in self.services else []),
-        ]
+        yield from ((("data", name), f"{taken[name]} has the same name") for name in self.data if name in taken)
+        if "migrate" in self.services:
+            yield ("services", "migrate"), "the one-off migration has this name"
 
-    def _twice_given(self) -> list[str]:
-        return [
-            f"services.{name}.environment.{variable}: a variable of the contract (`env`); give it in one place"
-            for name, service in self.services.items()
-            for variable in service.environment
-            if variable in self.env
-        ]
+    def _twice_given(self) -> Iterator[Problem]:
+        for name, service in self.services.items():
+            for variable in service.environment:
+                if variable in self.env:
+                    why = "a variable of the contract (`env`); give it in one place"
+                    yield ("services", name, "environment", variable), why
 
-    def _unknown_takers(self) -> list[str]:
+    def _unknown_takers(self) -> Iterator[Problem]:
         known = {*self.services, *self.data, "migrate"}
-        return [
-            f"env.{variable}.services: no service or data service named {name}"
-            for variable in self.env
-            for name in self.env[variable].services or ()
-            if name not in known
-        ]
+        for variable in self.env:
+            for index, name in enumerate(self.env[variable].services or ()):
+                if name not in known:
+                    yield ("env", variable, "services", index), f"no service or data service named {name}"
 
-    def _dangling_scales(self) -> list[str]:
-        return [
-            f"environments.{name}.scale: no service named {service}"
-            for name, environment in self.environments.items()
-            for service in environment.scale
-            if service not in self.services
-        ]
+    def _dangling_scales(self) -> Iterator[Problem]:
+        for name, environment in self.environments.items():
+            for service in environment.scale:
+                if service not in self.services:
+                    yield ("environments", name, "scale", service), f"no service named {service}"
