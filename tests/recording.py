@@ -17,6 +17,7 @@ from tests.examples import LAYOUT
 
 from wharfinger.connecting import Server
 from wharfinger.console import Console
+from wharfinger.console import Step as Shown
 from wharfinger.edge import Edge
 from wharfinger.engine import ONE_OFF, PROJECT, Container, Engine
 from wharfinger.errors import CommandFailed, WharfingerError
@@ -250,7 +251,7 @@ class RecordingRuntime:
         """Remember it."""
         self._called("start_data", services)
 
-    def pull(self, images: tuple[str, ...], *, note: Note) -> None:
+    def pull(self, images: tuple[str, ...], *, shown: Shown) -> None:
         """Remember it."""
         self._called("pull", images)
 
@@ -315,7 +316,7 @@ def server(
     """Return a server in memory, with a real `Edge` on it."""
     host = host or RecordingHost()
     engine = engine or RecordingEngine(calls=host.calls)
-    return Server(host, engine, Edge(host, engine, layout, EDGE_PROJECT, "127.0.0.1", 8080, 8443), layout)
+    return Server(host, engine, Edge(host, engine, layout, EDGE_PROJECT), layout)
 
 
 def world(

@@ -36,7 +36,7 @@ def write_and_check(files: Mapping[str, bytes], folder: Path) -> None:
 
 
 def write(files: Mapping[str, bytes], folder: Path) -> None:
-    """Make a folder hold exactly these files (and hidden ones that others put there)."""
+    """Make a folder hold exactly these files."""
     host = LocalHost()
     for path in differing(files, folder):
         if path not in files:
@@ -47,9 +47,7 @@ def write(files: Mapping[str, bytes], folder: Path) -> None:
 
 def differing(files: Mapping[str, bytes], folder: Path) -> tuple[str, ...]:
     """Return the names of files that a folder lacks, holds with other content, or should not hold."""
-    held = {
-        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")
-    }
+    held = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != _CHECKED}
     names = sorted(held | set(files))
     return tuple(name for name in names if _held(folder / name) != files.get(name))
 

@@ -47,15 +47,7 @@ def connect(place: Place) -> Iterator[Server]:
     host = LocalHost()
     engine = Engine(host.docker_url(), host=host.name)
     layout = layout_of(place)
-    edge = Edge(
-        host,
-        engine,
-        layout,
-        environment.edge.project,
-        environment.bind,
-        environment.http_port,
-        environment.https_port,
-    )
+    edge = Edge(host, engine, layout, environment.edge.project)
     yield Server(host, engine, edge, layout)
 
 

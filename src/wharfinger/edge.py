@@ -29,9 +29,6 @@ class Edge:
     engine: Engine
     layout: Layout
     project: str
-    bind: str
-    http_port: int
-    https_port: int
 
     @property
     def container(self) -> str:
@@ -51,7 +48,6 @@ class Edge:
         for folder in ("sites", "acme", "certs"):
             self.host.make_folder(self.layout.edge / folder)
         wanted = {self.layout.edge / name: File(content) for name, content in files.items()}
-        wanted[self.layout.edge / ".env"] = File(self._variables(), 0o644)
         before = {path: self.host.read(path) for path in wanted}
         self.host.write(wanted)
         running = any(container.is_ready for container in self.engine.project(self.project))
@@ -133,9 +129,3 @@ class Edge:
             if content is None:
                 self.host.remove(path)
         self.host.write({path: File(content) for path, content in before.items() if content is not None})
-
-    def _variables(self) -> bytes:
-        return (
-            f"EDGE_BIND={self.bind}\nEDGE_HTTP_PORT={self.http_port}\nEDGE_HTTPS_PORT={self.https_port}\n"
-            f"EDGE_NETWORK={self.project}\n"
-        ).encode()

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from wharfinger.errors import NotReady, WharfingerError
+from wharfinger.commands.transfer import TransferLog
+from wharfinger.errors import BuildFailed, NotReady, WharfingerError
 
 if TYPE_CHECKING:
     import docker
@@ -23,6 +24,7 @@ SERVICE: Final = "com.docker.compose.service"
 ONE_OFF: Final = "com.docker.compose.oneoff"
 SLOT: Final = "org.wharfinger.slot"
 _CALL_TIMEOUT: Final = 30
+_PULL_SILENCE: Final = 300  # seconds without any news of a pull
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +56,20 @@ class Unhealthy(WharfingerError):
     """A container did not become healthy; `details` are its last log lines."""
 
 
-def client(url: str | None, *, timeout: int, host: str) -> docker.APIClient:
-    """Return the SDK's client of an engine (None: this machine's own); raises NotReady where none answers."""
+def client(url: str | None, *, timeout: int, host: str = "local") -> docker.DockerClient:
+    """Return a connection to an engine (None: this machine's own); one must not be shared between threads.
+
+    `timeout` is in seconds, for one question. Raises NotReady where no engine answers.
+    """
     import docker
-    from docker.utils import kwargs_from_env
 
     try:
-        arguments = kwargs_from_env() if url is None else {"base_url": url}
-        return docker.APIClient(**arguments, version="auto", timeout=timeout)
+        if url is None:
+            return docker.from_env(version="auto", timeout=timeout)
+        return docker.DockerClient(url, version="auto", timeout=timeout)
     except docker.errors.DockerException:
         raise NotReady(
-            f"{host}: no Docker Engine answers", fix="./run installs and starts one; invoke doctor says more"
+            f"{host}: no Docker Engine answers", fix="./run deploy installs and starts one; invoke doctor says more"
         ) from None
 
 
@@ -79,7 +84,7 @@ class Engine:
     @property
     def _api(self) -> docker.APIClient:
         if self._connected is None:
-            self._connected = client(self._url, timeout=_CALL_TIMEOUT, host=self._host)
+            self._connected = client(self._url, timeout=_CALL_TIMEOUT, host=self._host).api
         return self._connected
 
     def version(self) -> tuple[int, int]:
@@ -117,6 +122,27 @@ class Engine:
         except docker.errors.ImageNotFound:
             return False
         return True
+
+    def pull(self, reference: str, *, moved: Callable[[int, int], None]) -> None:
+        """Fetch an image; `moved` hears of the bytes that have come, and of all. Raises BuildFailed."""
+        import docker
+        import requests
+
+        repository, _, digest = reference.partition("@")
+        log, connection = TransferLog(), client(self._url, timeout=_PULL_SILENCE, host=self._host)
+        try:
+            for event in connection.api.pull(repository, tag=digest or None, stream=True, decode=True):
+                log.feed(event)
+                moved(log.moved, log.total)
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            log.error = str(error)
+        finally:
+            connection.close()
+        if log.error:
+            raise BuildFailed(
+                f"{self._host}: {reference} was not pulled: {log.error}",
+                fix=f"see whether `docker pull {reference}` works there; is its registry up?",
+            )
 
     def wait_healthy(
         self, project: str, expected: Mapping[str, int], *, timeout: float, note: Callable[[str], None]

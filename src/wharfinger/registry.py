@@ -12,15 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from wharfinger import engine
 from wharfinger.commands import compose
-from wharfinger.commands.push import PushLog
+from wharfinger.commands.transfer import TransferLog
 from wharfinger.errors import BuildFailed, CommandFailed, NotReady
 from wharfinger.hosts import Host
-
-if TYPE_CHECKING:
-    import docker
 
 EMBEDDED_PORT: Final = 5055
 EMBEDDED_PORT_VARIABLE: Final = "WHARFINGER_REGISTRY_PORT"
@@ -128,11 +126,11 @@ class Registry:
         import docker
         import requests
 
-        log = PushLog()
+        log = TransferLog()
         try:
             for event in self._events(repository, tag):
                 log.feed(event)
-                moved(log.sent, log.total)
+                moved(log.moved, log.total)
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise BuildFailed(f"{repository}:{tag} was not pushed: {error}", fix=self._fix()) from None
         if log.error or not log.digest:
@@ -142,7 +140,7 @@ class Registry:
         return log.digest
 
     def _events(self, repository: str, tag: str) -> Iterator[dict[str, Any]]:
-        client = engine_client(self.docker_url, timeout=_PUSH_SILENCE)
+        client = engine.client(self.docker_url, timeout=_PUSH_SILENCE)
         try:
             yield from client.images.push(repository, tag=tag, stream=True, decode=True)
         finally:
@@ -161,7 +159,7 @@ class Registry:
         import docker
         import requests
 
-        client = engine_client(self.docker_url, timeout=30)
+        client = engine.client(self.docker_url, timeout=30)
         try:
             return client.images.get_registry_data(f"{repository}:{tag}").id
         except docker.errors.NotFound:
@@ -198,17 +196,3 @@ class Registry:
 def embedded(*, port: int = EMBEDDED_PORT, project: str = EMBEDDED_PROJECT) -> Registry:
     """Return the registry that Wharfinger keeps on this machine."""
     return Registry(f"127.0.0.1:{port}", project)
-
-
-def engine_client(docker_url: str | None, *, timeout: int) -> docker.DockerClient:
-    """Return a connection of its own to an engine: one must not be shared between threads."""
-    import docker
-
-    try:
-        if docker_url is None:
-            return docker.from_env(version="auto", timeout=timeout)
-        return docker.DockerClient(docker_url, version="auto", timeout=timeout)
-    except docker.errors.DockerException:
-        raise NotReady(
-            "no Docker Engine answers", fix="./run installs and starts one; invoke doctor says more"
-        ) from None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Final, Literal, cast
 
-from wharfinger import stand_ins
+from wharfinger import engine, stand_ins
 from wharfinger.commands import images as commands
 from wharfinger.errors import BuildFailed, CommandFailed, NotReady, UsageError
 from wharfinger.hosts import Host
@@ -147,13 +147,10 @@ def hub_answers(host: Host, name: str) -> bool:
     import docker
     import requests
 
-    url = host.docker_url()
     try:
-        client = (
-            docker.from_env(timeout=_HUB_SECONDS) if url is None else docker.DockerClient(url, timeout=_HUB_SECONDS)
-        )
+        client = engine.client(host.docker_url(), timeout=_HUB_SECONDS)
         client.images.get_registry_data(name)
-    except (docker.errors.DockerException, requests.exceptions.RequestException):
+    except (NotReady, docker.errors.DockerException, requests.exceptions.RequestException):
         return False
     return True
 

@@ -155,9 +155,7 @@ def test_a_user_outside_the_docker_group_is_told() -> None:
             check=False,
         )
     assert result.returncode == 4
-    assert result.stderr.startswith(
-        "error: user nobody may not use Docker\nfix: sudo usermod -aG docker nobody"
-    )
+    assert result.stderr.startswith("error: user nobody may not use Docker\nfix: sudo usermod -aG docker nobody")
 
 
 def test_another_machines_engine_is_used_as_it_is() -> None:

@@ -69,7 +69,13 @@ def uploaded(atlas: Deployment) -> dict[str, Any]:
     member = Member(atlas)
     form = {"name": "Ida", "email": "ida@example.com", "password": "a long enough passphrase"}
     assert member.post("/sign-up", form).status == 303
-    place = {"name": "Fox Well", "region": "Lower Sevra", "story": "Cold.", "latitude": "45.4", "longitude": "6.5"}
+    place = {
+        "name": "Fox Well",
+        "region": "Lower Sevra",
+        "story": "Water, always cold, even in August.",
+        "latitude": "45.4",
+        "longitude": "6.5",
+    }
     added = member.post("/places", place)
     assert added.status == 201, added.body
     answer = member.upload(f"/places/{added.json()['slug']}/photos", PIXEL)

@@ -29,8 +29,6 @@ def _no_world(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _refusal(way: str) -> Callable[..., NoReturn]:
     def refuse(*_args: object, **_kwargs: object) -> NoReturn:
-        raise AssertionError(
-            f"a unit test reached for the world by {way}: use a recording host, or tests/integration"
-        )
+        raise AssertionError(f"a unit test reached for the world by {way}: use a recording host, or tests/integration")
 
     return refuse

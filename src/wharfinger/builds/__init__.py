@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from wharfinger import engine
 from wharfinger.builds.building import build, check_secrets, revision
 from wharfinger.builds.tree import tree_hash
 from wharfinger.commands.buildx import REVISION, TREE
 from wharfinger.console import Step
 from wharfinger.hosts import Host
 from wharfinger.model.build import BuildSpec
-from wharfinger.registry import Registry, engine_client
+from wharfinger.registry import Registry
 
 __all__ = ["BuiltImage", "WantedImage", "ensure", "survey", "tag_of", "tree_hash"]
 
@@ -149,7 +150,7 @@ def _engine_has(image: WantedImage, registry: Registry) -> bool:
     """Whether the engine holds this very tree: its push failed, or the registry has been emptied since."""
     import docker
 
-    client = engine_client(registry.docker_url, timeout=30)
+    client = engine.client(registry.docker_url, timeout=30)
     try:
         return client.images.get(image.local).labels.get(TREE) == image.tree
     except docker.errors.ImageNotFound:

@@ -108,7 +108,8 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     yield Pull(images)
     yield from edge
     if stack.data and _data_differs(wanted, observed, layout):
-        yield StartData(tuple(stack.data), wanted.data_files)
+        before = {name: observed.files[layout.data / name] for name in wanted.data_files}
+        yield StartData(tuple(stack.data), wanted.data_files, before)
     databases = tuple(name for name, service in stack.data.items() if service.engine == "postgres")
     if databases:
         yield BackUp(databases, stamp=release.id)

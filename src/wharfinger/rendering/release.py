@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from wharfinger import assets
+from wharfinger import assets, dotenv
 from wharfinger.model.release import Layout
-from wharfinger.model.stack import Stack
+from wharfinger.model.stack import Environment, Stack
 from wharfinger.rendering.compose import render_app_tier, render_data_tier
 from wharfinger.rendering.site import live_default, render_site
 from wharfinger.rendering.templates import Templates
@@ -71,7 +71,7 @@ def render(
     data = render_data_tier(stack, environment_name, layout=layout, engine_version=engine_version, templates=templates)
     site = _site(stack, environment_name, layout, templates)
     files = {"compose.yaml": app} | ({} if site is None else {"site.conf": site})
-    return Rendered(files, data, edge_files() if site is not None else {}, site)
+    return Rendered(files, data, edge_files(stack.environments[environment_name]) if site is not None else {}, site)
 
 
 def _site(stack: Stack, environment_name: str, layout: Layout, templates: Templates) -> str | None:
@@ -89,11 +89,22 @@ def _site(stack: Stack, environment_name: str, layout: Layout, templates: Templa
     )
 
 
-def edge_files() -> dict[str, bytes]:
+def edge_files(environment: Environment) -> dict[str, bytes]:
     """Return what all sites of an edge share, by path in the edge's folder."""
+    variables = {
+        "EDGE_PROJECT": environment.edge.project,
+        "EDGE_NETWORK": environment.edge.project,
+        "EDGE_BIND": environment.bind,
+        "EDGE_HTTP_PORT": str(environment.http_port),
+        "EDGE_HTTPS_PORT": str(environment.https_port),
+    }
     nginx = assets.folder("nginx")
     files = {str(path.relative_to(nginx)): path.read_bytes() for path in sorted(nginx.rglob("*")) if path.is_file()}
-    return {**files, "compose.yaml": (assets.folder("compose") / "edge.yaml").read_bytes()}
+    return {
+        **files,
+        ".env": dotenv.dump(variables).encode(),
+        "compose.yaml": (assets.folder("compose") / "edge.yaml").read_bytes(),
+    }
 
 
 def preview(rendered: Rendered, layout: Layout) -> dict[str, bytes]:

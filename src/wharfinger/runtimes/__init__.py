@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from wharfinger.console import Step as Shown
 from wharfinger.hosts import File
-from wharfinger.model.release import Release, Slot
+from wharfinger.model.release import Slot
 
 Note = Callable[[str], None]
 
@@ -17,8 +18,8 @@ class Runtime(Protocol):
     def start_data(self, files: Mapping[str, File], services: tuple[str, ...], *, note: Note) -> None:
         """Bring the data tier up, healthy, without recreating what runs."""
 
-    def pull(self, images: tuple[str, ...], *, note: Note) -> None:
-        """Fetch images by digest where the server lacks them."""
+    def pull(self, images: tuple[str, ...], *, shown: Shown) -> None:
+        """Fetch images by digest where the server lacks them, with a progress bar each; raises BuildFailed."""
 
     def migrate(self, release: str, *, timeout: float, note: Note) -> None:
         """Run the release's migration once; raises StepFailed with its last output."""
@@ -34,6 +35,3 @@ class Runtime(Protocol):
 
     def running(self) -> Mapping[str, tuple[str, ...]]:
         """Return the releases that have an app tier, each with its containers' names."""
-
-
-__all__ = ["Note", "Release", "Runtime"]

@@ -9,14 +9,15 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from wharfinger.commands import compose
+from wharfinger.console import Step as Shown
 from wharfinger.engine import PROJECT, Engine
-from wharfinger.errors import BuildFailed, CommandFailed, StepFailed
+from wharfinger.errors import StepFailed
 from wharfinger.hosts import File, Host
 from wharfinger.model.release import Layout, Slot
 from wharfinger.runtimes import Note
 
 _START_TIMEOUT: Final = 120.0
-_PULL_TIMEOUT: Final = 1800.0
+_PULLS_AT_ONCE: Final = 4
 _STOP_MARGIN: Final = 60.0
 _DATA_HEALTHY_WITHIN: Final = 180.0
 
@@ -37,22 +38,17 @@ class ComposeRuntime:
         expected = dict.fromkeys(services, 1)
         self.engine.wait_healthy(project, expected, timeout=_DATA_HEALTHY_WITHIN, note=note)
 
-    def pull(self, images: tuple[str, ...], *, note: Note) -> None:
+    def pull(self, images: tuple[str, ...], *, shown: Shown) -> None:
         """Fetch images; see `Runtime.pull`."""
         missing = [image for image in images if not self.engine.has_image(image)]
-        note(f"{len(missing)} of {len(images)} to fetch")
-        try:
-            with ThreadPoolExecutor(max_workers=4) as pool:
-                list(pool.map(self._pull, missing))
-        except CommandFailed as error:
-            raise BuildFailed(
-                f"{self.host.name}: an image could not be pulled",
-                details=error.details,
-                fix="invoke doctor checks registries",
-            ) from None
 
-    def _pull(self, image: str) -> None:
-        self.host.run(("docker", "pull", "--quiet", image), timeout=_PULL_TIMEOUT)
+        def fetch(image: str) -> None:
+            with shown.progress(image.partition("@")[0].rpartition("/")[2], total=None, unit="bytes") as bar:
+                self.engine.pull(image, moved=bar.update)
+
+        with ThreadPoolExecutor(max_workers=_PULLS_AT_ONCE) as pool:
+            list(pool.map(fetch, missing))
+        shown.conclude(f"{len(missing)} fetched" if missing else "all there")
 
     def migrate(self, release: str, *, timeout: float, note: Note) -> None:
         """Run the migration; see `Runtime.migrate`."""

@@ -24,7 +24,7 @@ class Pull:
 
     def run(self, world: World, shown: Shown) -> None:
         """Fetch those that the server lacks."""
-        world.runtime.pull(self.images, note=shown.note)
+        world.runtime.pull(self.images, shown=shown)
 
     def undo(self, world: World) -> None:
         """Nothing: the next attempt wants the same images, and prune knows them."""

@@ -18,6 +18,8 @@ class StartData:
 
     services: tuple[str, ...]
     files: Mapping[str, File] = field(repr=False)
+    before: Mapping[str, bytes | None] = field(repr=False)
+    """What those files held when the plan was made."""
     tidies: ClassVar[bool] = False
 
     @property
@@ -30,7 +32,10 @@ class StartData:
         world.runtime.start_data(self.files, self.services, note=shown.note)
 
     def undo(self, world: World) -> None:
-        """Nothing: a data tier that runs harms nobody, and holds data."""
+        """Put the files back; a data tier that runs goes on running: it holds data."""
+        for name, content in self.before.items():
+            if content is not None:
+                world.host.write({world.layout.data / name: File(content, self.files[name].mode)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def test_a_first_deploy_brings_up_everything_in_order() -> None:
             UploadRelease(NEW, want.files),
             Pull((IMAGE,)),
             StartEdge(EDGE_FILES),
-            StartData(("postgres", "redis_queue"), DATA_FILES),
+            StartData(("postgres", "redis_queue"), DATA_FILES, dict.fromkeys(DATA_FILES)),
             BackUp(("postgres",), stamp=NEW),
             Migrate(NEW, timeout=600),
             StartApp(NEW, "blue", {"api": 1, "worker": 1}, timeout=120),
@@ -198,7 +198,8 @@ def test_a_data_service_that_is_down_is_started(data: list[Container], reason: s
     done = plan(want, serving(want, data=data))
 
     assert done.reasons == (reason,)
-    assert StartData(("postgres", "redis_queue"), DATA_FILES) in done.steps
+    held = {name: file.content for name, file in DATA_FILES.items()}
+    assert StartData(("postgres", "redis_queue"), DATA_FILES, held) in done.steps
 
 
 def test_a_service_that_is_down_is_a_reason_to_deploy() -> None:

@@ -1,12 +1,15 @@
-"""What the engine says while it pushes an image."""
+"""What the engine says while it pushes or pulls an image."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+_MOVING: Final = ("Pushing", "Downloading")
+_MOVED: Final = ("Pushed", "Download complete")
 
 
-class PushLog:
-    """What the engine reports while it pushes; an error is one event among others, and raises nothing."""
+class TransferLog:
+    """What the engine reports on the way; an error is one event among others, and raises nothing."""
 
     def __init__(self) -> None:
         self.digest = ""
@@ -14,13 +17,13 @@ class PushLog:
         self._layers: dict[str, tuple[int, int]] = {}
 
     @property
-    def sent(self) -> int:
-        """Bytes sent so far."""
-        return sum(sent for sent, _ in self._layers.values())
+    def moved(self) -> int:
+        """Bytes that have been sent, or have come, so far."""
+        return sum(moved for moved, _ in self._layers.values())
 
     @property
     def total(self) -> int:
-        """Bytes to send, as far as known; layers that the registry has already do not count."""
+        """Bytes to move, as far as known; layers that the other side has already do not count."""
         return sum(total for _, total in self._layers.values())
 
     def feed(self, event: dict[str, Any]) -> None:
@@ -30,9 +33,9 @@ class PushLog:
             self.error = str(detail.get("message") or event.get("error") or "unknown error")
         self.digest = str((event.get("aux") or {}).get("Digest") or self.digest)
         layer, progress = event.get("id"), event.get("progressDetail") or {}
-        if layer and event.get("status") == "Pushing":
-            sent = int(progress.get("current") or 0)
+        if layer and event.get("status") in _MOVING:
+            moved = int(progress.get("current") or 0)
             # The engine counts what it packs on the way: the last bytes may exceed the size it began with.
-            self._layers[layer] = (sent, max(sent, int(progress.get("total") or 0)))
-        elif layer and event.get("status") == "Pushed" and layer in self._layers:
+            self._layers[layer] = (moved, max(moved, int(progress.get("total") or 0)))
+        elif layer and event.get("status") in _MOVED and layer in self._layers:
             self._layers[layer] = (self._layers[layer][1],) * 2
