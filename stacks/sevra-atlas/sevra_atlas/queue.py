@@ -19,7 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 STREAM = "atlas:jobs"
 GROUP = "workers"
 FINISHED = "atlas:finished"
-CLAIM_EVERY_S = 5.0
+LOOK_EVERY_S = 5.0
 
 AWAY = (RedisError, OSError)
 """What redis-py raises while the server cannot be used."""
@@ -46,7 +46,7 @@ class JobQueue:
         )
         self._consumer = consumer
         self._claim_after_ms = int(claim_after_s * 1000)
-        self._claimed_at = float("-inf")
+        self._looked_at = float("-inf")
 
     async def prepare(self) -> None:
         """Make the stream and its group unless they are there; needed again after the server has lost its data."""
@@ -61,21 +61,26 @@ class JobQueue:
         await self._redis.xadd(STREAM, {"job": job_id})
 
     async def take(self, wait_ms: int) -> Delivery | None:
-        """Return a job that a dead worker left, else the next one, else None after `wait_ms`."""
-        if time.monotonic() - self._claimed_at >= CLAIM_EVERY_S:
-            claimed = await self._redis.xautoclaim(
-                STREAM, GROUP, self._consumer, min_idle_time=self._claim_after_ms, count=1
-            )
-            if claimed[1]:
-                return _delivery(claimed[1][0])
-            self._claimed_at = time.monotonic()
+        """Return a job that was left behind, else the next one, else None after `wait_ms`.
+
+        To be called with no job in hand: what the queue thinks this consumer has is then left from an earlier life,
+        or came in an answer that was lost.
+        """
+        if time.monotonic() - self._looked_at >= LOOK_EVERY_S:
+            if left := await self._left_behind():
+                return left
+            self._looked_at = time.monotonic()
         read = await self._redis.xreadgroup(GROUP, self._consumer, {STREAM: ">"}, count=1, block=wait_ms)
         return _delivery(read[0][1][0]) if read else None
 
-    async def take_back(self) -> Delivery | None:
-        """Return the oldest job that the queue thinks this consumer has: from an earlier life, or a lost answer."""
-        read = await self._redis.xreadgroup(GROUP, self._consumer, {STREAM: "0"}, count=1)
-        return _delivery(read[0][1][0]) if read and read[0][1] else None
+    async def _left_behind(self) -> Delivery | None:
+        own = await self._redis.xreadgroup(GROUP, self._consumer, {STREAM: "0"}, count=1)
+        if own and own[0][1]:
+            return _delivery(own[0][1][0])
+        claimed = await self._redis.xautoclaim(
+            STREAM, GROUP, self._consumer, min_idle_time=self._claim_after_ms, count=1
+        )
+        return _delivery(claimed[1][0]) if claimed[1] else None
 
     async def done(self, delivery: Delivery) -> None:
         """Take a finished job off the queue for good."""

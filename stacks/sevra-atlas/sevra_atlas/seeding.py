@@ -27,9 +27,10 @@ async def _seed(url: str, count: int) -> int:
         status = await connection.execute(
             "INSERT INTO places (slug, name, region, story, latitude, longitude, created_at)"
             " SELECT slug || '-' || n, name || ' ' || n, region, story, latitude, longitude, created_at"
-            " FROM places, generate_series(2, 2 + $1 / 2400) AS n WHERE added_by IS NULL AND slug !~ '[0-9]$'"
-            " ORDER BY n, id LIMIT greatest(0, $1 - (SELECT count(*) FROM places))"
-            " ON CONFLICT (slug) DO NOTHING",
+            " FROM places AS p, generate_series(2, 2 + $1 / 2400) AS n"
+            " WHERE added_by IS NULL AND slug !~ '[0-9]$'"
+            "  AND NOT EXISTS (SELECT FROM places AS q WHERE q.slug = p.slug || '-' || n)"
+            " ORDER BY n, id LIMIT greatest(0, $1 - (SELECT count(*) FROM places))",
             count,
         )
     finally:

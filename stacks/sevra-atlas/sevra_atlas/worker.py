@@ -56,7 +56,6 @@ class Worker:
         self._stop = stop
         self._lost_after_s = lost_after_s
         self._prepared = False
-        self._taking_back = True
         self._swept_at = float("-inf")
 
     async def work(self) -> None:
@@ -66,7 +65,6 @@ class Worker:
                 delivery = await self._next()
             except AWAY as error:
                 self._prepared = False
-                self._taking_back = True  # the queue may have given us a job in an answer that got lost
                 await self._wait_out(error, 1)
                 continue
             if delivery:
@@ -82,10 +80,6 @@ class Worker:
         if not self._prepared:
             await self._queue.prepare()
             self._prepared = True
-        if self._taking_back:
-            if delivery := await self._queue.take_back():
-                return delivery
-            self._taking_back = False
         if time.monotonic() - self._swept_at >= SWEEP_EVERY_S:
             await self._requeue_lost()
             self._swept_at = time.monotonic()

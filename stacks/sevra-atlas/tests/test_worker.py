@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -157,6 +158,24 @@ def test_a_job_of_a_killed_worker_is_done_after_its_restart(
     assert eventually(lambda: queue_client.xlen(STREAM) == 0)
 
 
+def test_a_job_whose_answer_was_lost_is_done(
+    api: Role, start: Start, environ: dict[str, str], queue_client: redis.Redis
+) -> None:
+    start("worker", environ)
+    first = upload(api)
+    assert finished(api, first)["state"] == "done"
+    again: list[dict[str, Any]] = []
+
+    def lose_the_answer() -> None:
+        again.append(upload_again(api, environ, first))
+        eventually(lambda: job_of(api, again[0])["state"] == "running")
+        again.append(upload_again(api, environ, first))
+        assert queue_client.xreadgroup(GROUP, socket.gethostname(), {STREAM: ">"}, count=1)
+
+    hold_photos(environ["DATABASE_URL"], lose_the_answer)
+    assert [finished(api, job)["state"] for job in again] == ["done", "done"]
+
+
 def test_a_job_of_a_dead_worker_goes_to_another(environ: dict[str, str], queue_client: redis.Redis) -> None:
     async def run() -> None:
         dead = JobQueue(environ["REDIS_QUEUE_URL"], "dead")
@@ -169,7 +188,7 @@ def test_a_job_of_a_dead_worker_goes_to_another(environ: dict[str, str], queue_c
         await dead.leave()  # it holds a job, so it must not be forgotten
         assert await other.take(10) is None
         await asyncio.sleep(0.1)
-        other._claimed_at = float("-inf")
+        other._looked_at = float("-inf")
         claimed = await other.take(10)
         assert claimed == taken
         await other.done(claimed)
