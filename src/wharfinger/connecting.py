@@ -48,7 +48,10 @@ def connect(place: Place) -> Iterator[Server]:
     engine = Engine(host.docker_url(), host=host.name)
     layout = layout_of(place)
     edge = Edge(host, engine, layout, environment.edge.project)
-    yield Server(host, engine, edge, layout)
+    try:
+        yield Server(host, engine, edge, layout)
+    finally:
+        engine.close()
 
 
 def layout_of(place: Place) -> Layout:

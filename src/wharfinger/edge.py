@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -18,7 +19,8 @@ from wharfinger.rendering.site import live_default
 SERVICE: Final = "nginx"
 _TIMEOUT: Final = 30.0
 _START_TIMEOUT: Final = 120.0
-_PROBE_SECONDS: Final = 10
+_PROBE_WITHIN: Final = 10.0
+_PROBE_PAUSE: Final = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +103,20 @@ class Edge:
         self.host.write({self.layout.live: File(live_default(live).encode())})
 
     def probe(self, slot: str, service: str, path: str) -> None:
-        """Return once Nginx itself reaches a service in a slot; raises WharfingerError where it does not."""
-        argv = commands.probe(self.container, self.site, slot, service, path, seconds=_PROBE_SECONDS)
-        answer = self.host.run(argv, timeout=_PROBE_SECONDS + _TIMEOUT, check=False)
-        if answer.status != 0:
-            raise WharfingerError(
-                f"{self.host.name}: the edge does not reach {service} in slot {slot} at {path}",
-                details=answer.stderr.splitlines()[-3:],
-                fix=f"docker logs {self.container} says why",
-            )
+        """Return once Nginx itself reaches a service in a slot; raises WharfingerError where it does not.
+
+        Nginx looks names up once a second and tells nobody, so it is asked again until the time is up.
+        """
+        argv = commands.probe(self.container, self.site, slot, service, path)
+        deadline = time.monotonic() + _PROBE_WITHIN
+        while (answer := self.host.run(argv, timeout=_TIMEOUT, check=False)).status != 0:
+            if time.monotonic() > deadline:
+                raise WharfingerError(
+                    f"{self.host.name}: the edge does not reach {service} in slot {slot} at {path}",
+                    details=answer.stderr.splitlines()[-3:],
+                    fix=f"docker logs {self.container} says why",
+                )
+            time.sleep(_PROBE_PAUSE)
 
     def _test_or_restore(self, before: Mapping[PurePosixPath, bytes | None]) -> None:
         try:

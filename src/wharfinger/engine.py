@@ -87,6 +87,12 @@ class Engine:
             self._connected = client(self._url, timeout=_CALL_TIMEOUT, host=self._host).api
         return self._connected
 
+    def close(self) -> None:
+        """End the connection; the next question opens another."""
+        if self._connected is not None:
+            self._connected.close()
+            self._connected = None
+
     def version(self) -> tuple[int, int]:
         """Return the engine's major and minor version."""
         major, minor, *_ = self._api.version()["Version"].split(".")
@@ -166,8 +172,11 @@ class Engine:
 
     def _refuse_failed(self, containers: Sequence[Container]) -> None:
         for container in containers:
-            if container.restarts > 0 or container.state in {"exited", "dead", "restarting"}:
-                why = f"exited with code {container.exit_code} while starting"
+            # One that is healthy now may have been restarted long ago: the data tier and the edge outlive deploys.
+            crashed = container.restarts > 0 and container.health != "healthy"
+            if crashed or container.state in {"exited", "dead", "restarting"}:
+                code = f" with code {container.exit_code}" if container.exit_code else ""
+                why = f"exited{code} while starting"
             elif container.health == "unhealthy":
                 why = "fails its health check"
             else:
