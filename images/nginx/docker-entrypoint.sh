@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC1090 # the scripts that users mount are not known here
 # Runs what lies in /docker-entrypoint.d in order of name before nginx itself: *.envsh is sourced, so that it
 # can export variables; an executable *.sh is run; anything else is passed over.
 set -eu

@@ -1,4 +1,5 @@
 #!/bin/bash
+# shellcheck disable=SC1090 # the scripts that users mount are not known here
 # Makes the database on the first start, as root takes the data folder over and becomes `postgres`, then runs the
 # server. Secrets go through files and the environment, never through arguments, which every process can read.
 set -euo pipefail
@@ -43,7 +44,7 @@ become_postgres() {
         install -d -o postgres -g postgres -m 0700 "$POSTGRES_INITDB_WALDIR"
     fi
     export HOME=/var/lib/postgresql
-    exec setpriv --reuid=postgres --regid=postgres --init-groups -- "$BASH_SOURCE" "$@"
+    exec setpriv --reuid=postgres --regid=postgres --init-groups -- "${BASH_SOURCE[0]}" "$@"
 }
 
 need_password() {
@@ -79,7 +80,7 @@ run_sql() {
 
 make_database() {
     [[ $POSTGRES_DB != postgres ]] || return 0
-    POSTGRES_DB=postgres run_sql --quiet --set=name="$POSTGRES_DB" <<<'CREATE DATABASE :"name";'
+    run_sql --quiet --dbname=postgres --set=name="$POSTGRES_DB" <<<'CREATE DATABASE :"name";'
 }
 
 run_scripts() {
