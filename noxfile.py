@@ -15,7 +15,7 @@ nox.options.error_on_missing_interpreters = True
 nox.options.error_on_external_run = True
 
 ROOT = Path(__file__).parent
-TYPED = ("src", "tests", "noxfile.py", "tasks.py")
+TYPED = ("src", "tests", "docs", "noxfile.py", "tasks.py")
 STACKS = sorted(path.parent.name for path in ROOT.glob("stacks/*/tests"))
 
 # uv reads neither pip's settings nor, by default, the machine's own certificates.
@@ -116,6 +116,13 @@ def wheel(session: nox.Session) -> None:
     session.chdir(elsewhere)
     session.run("wharfinger", "--list")
     session.run("wharfinger", "render", "--env", "local")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Commands, files and tables of the documents; the README's own stack is deployed as it says."""
+    install(session, "dev")
+    session.run("pytest", "tests/docs", *session.posargs)
 
 
 @nox.session
