@@ -42,7 +42,8 @@ def deploy(place: Place, console: Console, *, consent: Consent, from_environ: bo
                 images = preparing.images_known(place)
                 steps.skip("build and push", "only a plan")
             else:
-                images = preparing.images_of(place, steps, no_cache=no_cache)
+                with steps.step("build and push") as shown:
+                    images = preparing.images_pushed(place, shown, no_cache=no_cache)
         wanted = want(place, settings, images, engine_version, server)
 
         def make_plan() -> Plan:

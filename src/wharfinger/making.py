@@ -56,20 +56,35 @@ def _diff(path: Path, wanted: bytes, name: str) -> str:
     return "\n".join(difflib.unified_diff(held, wanted.decode().splitlines(), f"{name} (in build/)", name, lineterm=""))
 
 
-def build(place: Place, console: Console, *, no_cache: bool, dry: bool) -> None:
-    """Build and push the images whose content the registry does not have yet; print each by digest."""
+def build(place: Place, console: Console, *, no_cache: bool, dry: bool, as_json: bool) -> None:
+    """Build the images whose content is neither in the engine nor in the registry; print each by its content."""
+    if dry:
+        images = preparing.images_known(place)
+    else:
+        with console.steps(("build",)) as steps:
+            preparing.ensure_stock(place, console, steps)
+            with steps.step("build") as shown:
+                images = preparing.images_built(place, shown, no_cache=no_cache)
+    _print_images(images, console, as_json=as_json)
+
+
+def push(place: Place, console: Console, *, dry: bool, as_json: bool) -> None:
+    """Push the images that the registry lacks, building those that are not built; print each by digest."""
     if dry:
         images = preparing.images_known(place)
     else:
         with console.steps(("build and push",)) as steps:
             preparing.ensure_stock(place, console, steps)
-            images = preparing.images_of(place, steps, no_cache=no_cache)
-    console.table(("image", "reference"), list(images.items()))
+            with steps.step("build and push") as shown:
+                images = preparing.images_pushed(place, shown)
+    _print_images(images, console, as_json=as_json)
 
 
-def push(place: Place, console: Console, *, dry: bool) -> None:
-    """Push what the registry lacks, building what is not built."""
-    build(place, console, no_cache=False, dry=dry)
+def _print_images(images: dict[str, str], console: Console, *, as_json: bool) -> None:
+    if as_json:
+        console.json(images)
+    else:
+        console.table(("image", "reference"), list(images.items()))
 
 
 def stock(console: Console, *, source: str, rebuild: bool, dry: bool) -> None:

@@ -35,7 +35,8 @@ def ensure_stock(place: Place, console: Console, steps: StepList) -> None:
     """Make the engine hold the stock images that a stack stands on."""
     host, wanted = LocalHost(), tuple(stock_of(place))
     origins = stock_images.origins(host, wanted)
-    if stock_images.Origin.MISSING not in origins.values() and not os.environ.get(stock_images.CHOICE):
+    wanting = {stock_images.Origin.MISSING, stock_images.Origin.OUTDATED} & set(origins.values())
+    if not wanting and not os.environ.get(stock_images.CHOICE):
         return
     with steps.step("stock images") as shown:
         source = stock_images.source_from(os.environ)
@@ -93,24 +94,25 @@ def tags_of(place: Place) -> dict[str, str]:
     }
 
 
-def images_of(place: Place, steps: StepList, *, no_cache: bool = False) -> dict[str, str]:
+def images_built(place: Place, shown: Shown, *, no_cache: bool) -> dict[str, str]:
+    """Build what has changed, into this machine's engine; return each image as REPOSITORY:TAG."""
+    stack, registry = place.stack, registry_of(place)
+    return builds.build_only(
+        place.folder, stack.name, stack.build, registry=registry, host=LocalHost(), step=shown, no_cache=no_cache
+    )
+
+
+def images_pushed(place: Place, shown: Shown, *, no_cache: bool = False) -> dict[str, str]:
     """Build and push what the registry lacks; return each image as REPOSITORY@DIGEST."""
-    if not place.stack.build:
+    stack, registry, host = place.stack, registry_of(place), LocalHost()
+    if not stack.build:
         return {}
-    registry, host = registry_of(place), LocalHost()
-    with steps.step("build and push") as shown:
-        registry.ensure_running(host, assets.folder("compose"))
-        done = builds.ensure(
-            place.folder,
-            place.stack.name,
-            place.stack.build,
-            registry=registry,
-            host=host,
-            step=shown,
-            no_cache=no_cache,
-        )
-        fresh = [name for name, image in done.items() if image.built or image.pushed]
-        shown.conclude(", ".join(fresh) or "unchanged")
+    registry.ensure_running(host, assets.folder("compose"))
+    done = builds.ensure(
+        place.folder, stack.name, stack.build, registry=registry, host=host, step=shown, no_cache=no_cache
+    )
+    fresh = [name for name, image in done.items() if image.built or image.pushed]
+    shown.conclude(", ".join(fresh) or "unchanged")
     return {name: image.reference for name, image in done.items()}
 
 

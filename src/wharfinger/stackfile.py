@@ -14,6 +14,14 @@ from wharfinger.errors import InvalidInput
 from wharfinger.model.stack import Disagreement, Stack
 
 FILE_NAME: Final = "stack.yaml"
+_REWORDED: Final = {
+    "missing": "required, but missing",
+    "union_tag_not_found": "required, but missing",
+    "string_type": "should be text; put it in quotes",
+    "tuple_type": "should be a list",
+    "dict_type": "should be a mapping",
+    "model_type": "should be a mapping",
+}
 
 
 def load(path: Path, *, project: Path | None = None) -> Stack:
@@ -46,7 +54,7 @@ def json_schema() -> dict[str, Any]:
 
 def _parse(path: Path, shown: Path) -> Any:
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.error import MarkedYAMLError
 
     try:
         text = path.read_text(encoding="utf-8")
@@ -58,9 +66,9 @@ def _parse(path: Path, shown: Path) -> Any:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else str(shown)
-        problem = (error.problem or "not valid YAML").splitlines()[0]
+        problem = (error.problem or "not valid YAML").splitlines()[0].partition(" with value ")[0]
         raise InvalidInput(f"{where}: {problem}", fix=f"correct the YAML of {shown}") from None
-    except YAMLError:
+    except Exception:  # ruamel.yaml lets through what its constructors raise, as for `!!int x` or the 99th of a month
         raise InvalidInput(f"{shown}: not valid YAML", fix=f"correct the YAML of {shown}") from None
     if not isinstance(document, Mapping):
         raise InvalidInput(f"{shown}:1:1: not a mapping of sections", fix="begin with `name: my-stack`")
@@ -75,6 +83,8 @@ def _problems(error: ValidationError, document: Any) -> Iterable[tuple[tuple[int
                 yield _position(document, keys), f"{'.'.join(map(str, keys))}: {text}"
             continue
         place = tuple(part for part in entry["loc"] if part != "[key]")
+        if entry["type"].startswith("union_tag"):  # of a data service, whose `engine` says which kind it is
+            place = (*place, entry["ctx"]["discriminator"].strip("'"))
         keys = _within(document, place)
         label = ".".join(str(part) for part in keys)
         text = _reworded(entry["type"], entry["msg"], place)
@@ -85,9 +95,9 @@ def _reworded(kind: str, message: str, place: Sequence[int | str]) -> str:
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(str(place[-1]), _keys_allowed_at(place[:-1]), n=1)
         return "unknown key" + (f"; did you mean {near[0]}?" if near else "")
-    if kind == "missing":
-        return "required, but missing"
-    return message.removeprefix("Value error, ")
+    if kind == "union_tag_invalid":
+        message = f"should be one of {message.rpartition(': ')[2]}"
+    return _REWORDED.get(kind) or message.removeprefix("Value error, ").replace("Input should be", "should be")
 
 
 def _within(document: Any, place: Sequence[int | str]) -> tuple[int | str, ...]:

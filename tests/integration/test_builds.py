@@ -171,6 +171,17 @@ def test_what_the_engine_still_has_is_only_pushed(stack: Stack) -> None:
     assert stack.commands("build") == []
 
 
+def test_a_build_alone_pushes_nothing(stack: Stack) -> None:
+    with Console(io.StringIO(), io.StringIO()).steps(()) as steps, steps.step("build") as step:
+        arguments = (stack.folder, STACK, {"api": APP})
+        named = builds.build_only(*arguments, registry=stack.registry, host=stack.host, step=step)
+    tag = builds.tag_of(stack.folder, APP)
+    assert named == {"api": f"{stack.registry.address}/{STACK}/api:{tag}"}
+    assert stack.registry.digest(f"{stack.registry.address}/{STACK}/api", tag) is None
+    pushed = stack.ensure(api=APP)["api"]
+    assert (pushed.built, pushed.pushed) == (False, True)
+
+
 def test_a_strangers_image_under_our_tag_is_not_taken_for_ours(stack: Stack) -> None:
     wanted = builds.survey(stack.folder, STACK, {"api": APP}, registry=stack.registry)["api"]
     docker("build", "--quiet", "-t", wanted.local, str(stack.folder / "app"))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from wharfinger import engine
 from wharfinger.builds.building import build, check_secrets, revision
@@ -18,10 +18,11 @@ from wharfinger.hosts import Host
 from wharfinger.model.build import BuildSpec
 from wharfinger.registry import Registry
 
-__all__ = ["BuiltImage", "WantedImage", "ensure", "survey", "tag_of", "tree_hash"]
+__all__ = ["BuiltImage", "WantedImage", "build_only", "ensure", "survey", "tag_of", "tree_hash"]
 
 _AT_ONCE: Final = 2
 _TAG_DIGITS: Final = 16
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,34 +101,82 @@ def ensure(
     `step`. Raises InvalidInput before anything is built if a context or a build secret is missing, and
     BuildFailed if an image cannot be built or pushed; the others are then finished or not begun.
     """
+    workshop = _Workshop(stack_folder, specs, registry, host, step, no_cache, environ)
     wanted = survey(stack_folder, stack_name, specs, registry=registry)
-    to_do = [image for image in wanted.values() if no_cache or image.digest is None]
-    check_secrets({image.name: specs[image.name] for image in to_do}, stack_folder, environ)
-    commit = revision(stack_folder, host) if to_do else None
 
     def make(image: WantedImage) -> BuiltImage:
-        built = no_cache or not _engine_has(image, registry)
-        if built:
-            labels = {TREE: image.tree} | ({REVISION: commit} if commit else {})
-            build(
-                image.name,
-                specs[image.name],
-                stack_folder=stack_folder,
-                tag=image.local,
-                labels=labels,
-                host=host,
-                step=step,
-                environ=environ,
-                no_cache=no_cache,
-            )
-        return _built(image, _push(image, registry, step), built=built, pushed=True)
+        built = workshop.build(image)
+        return _built(image, workshop.push(image), built=built, pushed=True)
 
     kept = {image.name: _built(image, image.digest) for image in wanted.values() if image.digest}
-    made = {image.name: image for image in _two_at_a_time(make, to_do)}
+    made = {image.name: image for image in workshop.for_all(make, wanted.values())}
     return {name: made.get(name) or kept[name] for name in specs}
 
 
-def _two_at_a_time(make: Callable[[WantedImage], BuiltImage], images: Iterable[WantedImage]) -> list[BuiltImage]:
+def build_only(
+    stack_folder: Path,
+    stack_name: str,
+    specs: Mapping[str, BuildSpec],
+    *,
+    registry: Registry,
+    host: Host,
+    step: Step,
+    no_cache: bool = False,
+    environ: Mapping[str, str] = os.environ,
+) -> dict[str, str]:
+    """Build whatever neither the registry nor the engine has yet; return every image by name as REPOSITORY:TAG.
+
+    Raises as `ensure` does; the registry need not answer.
+    """
+    workshop = _Workshop(stack_folder, specs, registry, host, step, no_cache, environ)
+    wanted = survey(stack_folder, stack_name, specs, registry=registry)
+    workshop.for_all(workshop.build, wanted.values())
+    return {name: f"{image.repository}:{image.tag}" for name, image in wanted.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Workshop:
+    """Where the images of one stack are made."""
+
+    stack_folder: Path
+    specs: Mapping[str, BuildSpec]
+    registry: Registry
+    host: Host
+    step: Step
+    no_cache: bool
+    environ: Mapping[str, str]
+
+    def for_all(self, make: Callable[[WantedImage], _Made], images: Iterable[WantedImage]) -> list[_Made]:
+        """Make the images that the registry lacks, once all their build secrets are there."""
+        to_do = [image for image in images if self.no_cache or image.digest is None]
+        check_secrets({image.name: self.specs[image.name] for image in to_do}, self.stack_folder, self.environ)
+        return _two_at_a_time(make, to_do)
+
+    def build(self, image: WantedImage) -> bool:
+        """Build an image unless the engine has it; return whether that was needed."""
+        if not self.no_cache and _engine_has(image, self.registry):
+            return False
+        commit = revision(self.stack_folder, self.host)
+        build(
+            image.name,
+            self.specs[image.name],
+            stack_folder=self.stack_folder,
+            tag=image.local,
+            labels={TREE: image.tree} | ({REVISION: commit} if commit else {}),
+            host=self.host,
+            step=self.step,
+            environ=self.environ,
+            no_cache=self.no_cache,
+        )
+        return True
+
+    def push(self, image: WantedImage) -> str:
+        """Push an image; return its digest."""
+        with self.step.progress(f"push {image.name}", total=None, unit="bytes") as bar:
+            return self.registry.push(image.repository, image.tag, moved=bar.update)
+
+
+def _two_at_a_time(make: Callable[[WantedImage], _Made], images: Iterable[WantedImage]) -> list[_Made]:
     """Make all images; after a failure none is begun any more, and the first failure is raised."""
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="build") as pool:
         begun = [pool.submit(make, image) for image in images]
@@ -139,11 +188,6 @@ def _two_at_a_time(make: Callable[[WantedImage], BuiltImage], images: Iterable[W
         if not future.cancelled() and (error := future.exception()) is not None:
             raise error
     return [future.result() for future in begun]
-
-
-def _push(image: WantedImage, registry: Registry, step: Step) -> str:
-    with step.progress(f"push {image.name}", total=None, unit="bytes") as bar:
-        return registry.push(image.repository, image.tag, moved=bar.update)
 
 
 def _engine_has(image: WantedImage, registry: Registry) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke.context import Context
 
-from wharfinger.tasks.running import ENVIRONMENT, STACK, console, place, task
+from wharfinger.tasks.running import AS_JSON, ENVIRONMENT, STACK, console, place, task
 
 
 @task(
@@ -22,20 +22,20 @@ def render(c: Context, env: str, stack: str | None = None, check: bool = False, 
     making.render(place(c, stack, env), console(), check=check, diff=diff)
 
 
-@task(help={"env": ENVIRONMENT, "stack": STACK, "no-cache": "build every image anew"})
-def build(c: Context, env: str = "local", stack: str | None = None, no_cache: bool = False) -> None:
-    """Build the images of a stack whose content has changed."""
+@task(help={"env": ENVIRONMENT, "stack": STACK, "no-cache": "build every image anew", "json": AS_JSON})
+def build(c: Context, env: str = "local", stack: str | None = None, no_cache: bool = False, json: bool = False) -> None:
+    """Build the images of a stack whose content has changed; print each by its content."""
     from wharfinger import making
 
-    making.build(place(c, stack, env), console(), no_cache=no_cache, dry=c.config.run.dry)
+    making.build(place(c, stack, env), console(), no_cache=no_cache, dry=c.config.run.dry, as_json=json)
 
 
-@task(help={"env": ENVIRONMENT, "stack": STACK})
-def push(c: Context, env: str = "local", stack: str | None = None) -> None:
-    """Build what has changed, and push what the registry lacks; prints every image by digest."""
+@task(help={"env": ENVIRONMENT, "stack": STACK, "json": AS_JSON})
+def push(c: Context, env: str = "local", stack: str | None = None, json: bool = False) -> None:
+    """Push what the registry lacks, building what has changed; print every image by digest."""
     from wharfinger import making
 
-    making.push(place(c, stack, env), console(), dry=c.config.run.dry)
+    making.push(place(c, stack, env), console(), dry=c.config.run.dry, as_json=json)
 
 
 @task()

@@ -1,0 +1,43 @@
+"""Speed that a user would miss, as ratios within one run where there is something to compare with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.integration.deployments import PEBBLE, REPOSITORY, Deployment
+
+ROUNDS = 7
+
+
+def seconds(folder: Path) -> float:
+    """Return how long `invoke --list` takes in a folder."""
+    began = time.monotonic()
+    command = (sys.executable, "-m", "invoke", "--list")
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(command, cwd=folder, env=environ, capture_output=True, check=True, timeout=60)
+    return time.monotonic() - began
+
+
+def test_listing_the_tasks_costs_hardly_more_than_invoke_itself(tmp_path: Path) -> None:
+    """At most 1.5 times Invoke with a tasks.py of one empty task; the best of each, taken in turn."""
+    (tmp_path / "tasks.py").write_text("from invoke import task\n\n\n@task\ndef nothing(c):\n    pass\n")
+    pairs = [(seconds(REPOSITORY), seconds(tmp_path)) for _ in range(ROUNDS)]
+    ours, bare = (min(column) for column in zip(*pairs, strict=True))
+    assert ours <= 1.5 * bare, f"{ours:.3f} s against {bare:.3f} s"
+
+
+def test_a_deploy_that_changes_nothing_is_over_at_once(make_deployment: Callable[[Path], Deployment]) -> None:
+    """At most 1.5 s, the best of a few: a slower one may be the machine's doing."""
+    pebble = make_deployment(PEBBLE)
+    pebble.deploy()
+    times = []
+    for _ in range(ROUNDS):
+        began = time.monotonic()
+        assert "already up to date" in pebble.deploy().stderr
+        times.append(time.monotonic() - began)
+    assert min(times) <= 1.5, times
