@@ -1,0 +1,103 @@
+"""What a stack says of itself: defaults that keep a server safe, and addresses that users type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tests.examples import sevra
+
+from wharfinger import stackfile
+from wharfinger.model.stack import Check, Environment, Redis, Service, Stack
+
+WORKED = sorted((Path(__file__).parents[3] / "stacks").glob("*/stack.yaml"))
+
+
+def environment(**facts: Any) -> Environment:
+    return Environment.model_validate({"server": "local", "domain": "shop.localhost"} | facts)
+
+
+@pytest.mark.parametrize(
+    ("facts", "url", "bind"),
+    [
+        ({}, "http://shop.localhost:8080", "127.0.0.1"),
+        ({"edge": {"http_port": 80}}, "http://shop.localhost", "127.0.0.1"),
+        ({"edge": {"http_port": 9000, "bind": "0.0.0.0"}}, "http://shop.localhost:9000", "0.0.0.0"),
+        ({"tls": {"certificate": "shop"}}, "https://shop.localhost:8443", "127.0.0.1"),
+        ({"server": "root@vps1.example.com"}, "http://shop.localhost", "0.0.0.0"),
+        ({"server": "vps1", "tls": {"certificate": "shop"}}, "https://shop.localhost", "0.0.0.0"),
+        (
+            {"server": "vps1", "tls": {"certificate": "shop"}, "edge": {"https_port": 444}},
+            "https://shop.localhost:444",
+            "0.0.0.0",
+        ),
+    ],
+)
+def test_the_address_that_users_type_follows_from_the_environment(facts: dict[str, Any], url: str, bind: str) -> None:
+    found = environment(**facts)
+
+    assert (found.url, found.bind) == (url, bind)
+
+
+@pytest.mark.parametrize(
+    "domain", ["", "Shop.example.com", "shop_example", "-shop", "shop-", "shop.", "a b", "a;b", "a/b", "a\nb", "${X}"]
+)
+def test_a_domain_cannot_smuggle_anything_into_the_site(domain: str) -> None:
+    with pytest.raises(ValidationError):
+        environment(domain=domain)
+
+
+def test_what_is_not_said_keeps_a_server_safe() -> None:
+    service = Service(image="app")
+
+    assert (service.mem_limit, service.cpus, service.pids_limit) == ("512m", 1.0, 512)
+    assert service.port is None  # nothing is reached but through the edge
+
+
+@pytest.mark.parametrize(
+    ("section", "changes"),
+    [
+        ("services", {}),
+        ("environments", {}),
+        ("services", {"api": {"image": "app", "port": 70000}}),
+        ("services", {"api": {"image": "app", "scale": 0}}),
+        ("data", {"postgres": {"engine": "postgres", "mode": "cache"}}),
+        ("data", {"redis": {"engine": "redis"}}),
+        ("data", {"postgres": {"engine": "postgres", "version": "9"}}),
+        ("checks", [{"path": "health"}]),
+        ("deploy", {"keep": 0}),
+        ("volumes", {"up/../..": {}}),
+        ("environments", {"stag-ing": {"server": "local", "domain": "x"}}),  # stack a-b in c and stack a in b-c
+        ("runtime", "swam"),
+    ],
+)
+def test_what_could_not_run_is_no_stack(section: str, changes: Any) -> None:
+    with pytest.raises(ValidationError):
+        sevra(**{section: changes, "site": None, "volumes": {"uploads": {}}} | {section: changes})
+
+
+def test_a_check_names_the_members_of_the_answer() -> None:
+    check = Check.model_validate({"path": "/health", "json": {"status": "healthy"}})
+
+    assert (check.expect, check.status, check.method) == ({"status": "healthy"}, 200, "GET")
+
+
+def test_an_image_is_built_or_comes_from_elsewhere() -> None:
+    stack = sevra()
+
+    assert stack.image_is_built("app")
+    assert not stack.image_is_built("registry.example.com/acme/reporter:4")
+
+
+def test_the_kind_of_a_data_service_is_told_by_its_engine() -> None:
+    assert isinstance(sevra().data["redis_queue"], Redis)
+
+
+@pytest.mark.parametrize("stack", [sevra(), *map(stackfile.load, WORKED)], ids=lambda stack: stack.name)
+def test_a_stack_reads_back_from_its_release_directory(stack: Stack) -> None:
+    """A rollback reads `stack.json`: what it runs must be what was deployed, not today's stack file."""
+    kept = stack.model_dump_json(by_alias=True, exclude_defaults=True)
+
+    assert Stack.model_validate_json(kept) == stack
