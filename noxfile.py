@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import nox
@@ -30,6 +31,11 @@ def install(session: nox.Session, lock: str, *, project: bool = True) -> None:
     session.install("--require-hashes", "--no-deps", "-r", f"requirements/{lock}.txt")
     if project:
         session.install("--no-deps", "--no-build-isolation", "--editable", ".")
+
+
+def ensure_stock_images(session: nox.Session) -> None:
+    """Make the engine hold the stock images before tests that run at once would each begin to build them."""
+    session.run(sys.executable, "-m", "wharfinger", "images.build", external=True)
 
 
 def shell_scripts(session: nox.Session) -> list[str]:
@@ -62,6 +68,7 @@ def unit(session: nox.Session) -> None:
 def golden(session: nox.Session) -> None:
     """Rendered files against those we keep, and against the programs that will read them."""
     install(session, "dev")
+    ensure_stock_images(session)
     session.run("pytest", "-n", "auto", "tests/golden", *session.posargs)
 
 
@@ -71,6 +78,7 @@ def stacks(session: nox.Session, stack: str) -> None:
     """A worked stack's own types and tests, in the environment that its own pinned requirements make."""
     folder = ROOT / "stacks" / stack
     session.install("--require-hashes", "--no-deps", "-r", str(folder / "requirements-dev.txt"))
+    ensure_stock_images(session)
     session.chdir(folder)
     session.run("mypy")
     session.run("pytest", "tests", *session.posargs)
@@ -129,7 +137,8 @@ def docs(session: nox.Session) -> None:
 def integration(session: nox.Session) -> None:
     """Against a real engine, real databases and a real Nginx."""
     install(session, "dev")
-    session.run("pytest", "tests/integration", *session.posargs)
+    ensure_stock_images(session)
+    session.run("pytest", "-n", "auto", "--dist", "loadfile", "tests/integration", *session.posargs)
 
 
 @nox.session(default=False)
