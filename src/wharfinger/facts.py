@@ -48,19 +48,24 @@ class Observed:
 
 def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Iterable[PurePosixPath]) -> Observed:
     """Read everything that a plan for one environment rests on; `files` are those that it may write."""
-    tiers: dict[str, list[Container]] = {}
+    link = host.link_target(layout.current)
+    current = link.rpartition("/")[2] if link else None
     containers = engine.containers({PROJECT: None, ONE_OFF: "False"})
+    tiers: dict[str, list[Container]] = {}
     for container in containers:
         release = layout.target.release_of(container.project)
         if release is not None:
             tiers.setdefault(release, []).append(container)
+    for container in engine.containers({PROJECT: None, ONE_OFF: "True"}):
+        release = layout.target.release_of(container.project)
+        if release is not None and release != current:  # a migration that outlived its run
+            tiers.setdefault(release, []).append(container)
     edge_containers = tuple(container for container in containers if container.project == edge.project)
     held = host.read(layout.live)
     fallback = Live.parse(held.decode().partition('"')[2].partition('"')[0]) if held else None
-    current = host.link_target(layout.current)
     return Observed(
         releases=tuple(_releases(host, layout)),
-        current=current.rpartition("/")[2] if current else None,
+        current=current,
         live=(edge.live() or fallback) if edge_containers else fallback,
         tiers={release: tuple(found) for release, found in tiers.items()},
         data=tuple(container for container in containers if container.project == layout.target.name),

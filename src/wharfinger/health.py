@@ -44,8 +44,8 @@ def failure(address: Address, check: Check) -> str | None:
 
 def _ask(address: Address, check: Check, deadline: float) -> str | None:
     try:
-        status, body = _request(address, check, max(0.1, deadline - time.monotonic()))
-    except (OSError, http.client.HTTPException) as error:
+        status, body = _request(address, check, deadline)
+    except (OSError, http.client.HTTPException, UnicodeError) as error:
         return str(error) or type(error).__name__
     if status != check.status:
         return f"status {status}, expected {check.status}"
@@ -54,17 +54,28 @@ def _ask(address: Address, check: Check, deadline: float) -> str | None:
     return _differs(check.expect, body) if check.expect else None
 
 
-def _request(address: Address, check: Check, timeout: float) -> tuple[int, bytes]:
+def _request(address: Address, check: Check, deadline: float) -> tuple[int, bytes]:
+    timeout = max(0.1, deadline - time.monotonic())
     connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
     connection.sock = socket.create_connection((address.connect_to, address.port), timeout)
-    if address.tls:
-        connection.sock = ssl.create_default_context().wrap_socket(connection.sock, server_hostname=address.host)
     try:
+        if address.tls:
+            connection.sock = ssl.create_default_context().wrap_socket(connection.sock, server_hostname=address.host)
         connection.request(check.method, check.path, headers={"User-Agent": "wharfinger", "Cache-Control": "no-cache"})
         response = connection.getresponse()
-        return response.status, response.read(_LARGEST_ANSWER)
+        return response.status, _body(response, deadline)
     finally:
         connection.close()
+
+
+def _body(response: http.client.HTTPResponse, deadline: float) -> bytes:
+    """Read an answer to its end, or as much as counts; one that trickles on and on ends at the deadline."""
+    body = b""
+    while len(body) < _LARGEST_ANSWER and (chunk := response.read1(_LARGEST_ANSWER)):
+        body += chunk
+        if time.monotonic() >= deadline:
+            raise TimeoutError("the answer did not end in time")
+    return body
 
 
 def _differs(expected: dict[str, Any], body: bytes) -> str | None:
