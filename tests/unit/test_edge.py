@@ -1,0 +1,205 @@
+"""The edge: whatever fails, the Nginx that serves goes on with the files that it had."""
+
+from __future__ import annotations
+
+import pytest
+from tests.examples import LAYOUT
+from tests.recording import EDGE_PROJECT, RecordingEngine, RecordingHost, edge_container, server
+
+from wharfinger import edge as module
+from wharfinger.edge import Edge
+from wharfinger.engine import Container, Unhealthy
+from wharfinger.errors import InvalidInput, WharfingerError
+from wharfinger.hosts import File
+from wharfinger.model.release import Live
+from wharfinger.rendering.site import live_default
+
+BLUE, GREEN = Live("blue", "20261120120000"), Live("green", "20261120143000")
+OLD_FILES = {LAYOUT.site: b"old site", LAYOUT.live: live_default(BLUE).encode()}
+SHARED = {"nginx.conf": b"events {}", ".env": b"EDGE_HTTP_PORT=8080\n"}
+
+
+def edge_of(host: RecordingHost, *containers: Container) -> Edge:
+    return server(host, RecordingEngine(*containers, calls=host.calls)).edge
+
+
+def asked(host: RecordingHost) -> list[str]:
+    """Return what was asked of Docker, in short."""
+    words = {"-t": "test", "reload": "reload", "up": "up", "down": "down", "PUT": "switch"}
+    found = [
+        next((word for sign, word in words.items() if sign in call[1]), "?") for call in host.calls if call[0] == "run"
+    ]
+    return [word for word in found if word != "?"]
+
+
+def contents(host: RecordingHost) -> dict[object, bytes]:
+    return {path: file.content for path, file in host.files.items()}
+
+
+# A site
+
+
+def test_a_new_site_is_tested_before_it_is_loaded_and_knows_where_its_traffic_goes() -> None:
+    host = RecordingHost()
+
+    edge_of(host).put_site(b"site", GREEN)
+
+    assert contents(host) == {LAYOUT.site: b"site", LAYOUT.live: live_default(GREEN).encode()}
+    assert asked(host) == ["test", "reload"]
+    assert [call[0] for call in host.calls] == ["write", "write", "run", "run"]
+
+
+def test_a_changed_site_does_not_move_the_traffic() -> None:
+    host = RecordingHost(OLD_FILES)
+
+    edge_of(host).put_site(b"new site", GREEN)
+
+    assert contents(host) == OLD_FILES | {LAYOUT.site: b"new site"}
+
+
+@pytest.mark.parametrize("before", [{}, OLD_FILES, {LAYOUT.site: b"old site"}])
+def test_a_site_that_nginx_refuses_leaves_every_file_as_it_was(before: dict[object, bytes]) -> None:
+    host = RecordingHost(before)  # type: ignore[arg-type]
+    host.answer("nginx", "-t", status=1, stderr="[emerg] unknown directive\nnginx: test failed\n")
+
+    with pytest.raises(InvalidInput) as caught:
+        edge_of(host).put_site(b"nonsense", GREEN)
+
+    assert contents(host) == before
+    assert asked(host) == ["test"]
+    assert caught.value.details == ("[emerg] unknown directive", "nginx: test failed")
+    assert "site.snippet" in caught.value.fix
+
+
+def test_ctrl_c_in_the_test_puts_the_old_files_back() -> None:
+    host = RecordingHost(OLD_FILES)
+    host.answer("nginx", "-t", error=KeyboardInterrupt())
+
+    with pytest.raises(KeyboardInterrupt):
+        edge_of(host).put_site(b"new site", GREEN)
+
+    assert contents(host) == OLD_FILES
+
+
+def test_a_site_is_restored_byte_for_byte_or_removed() -> None:
+    host = RecordingHost({LAYOUT.site: b"new", LAYOUT.live: b"new"})
+    edge = edge_of(host)
+
+    edge.restore_site(b"old\r\n\xff", b"live")
+    assert contents(host) == {LAYOUT.site: b"old\r\n\xff", LAYOUT.live: b"live"}
+    edge.restore_site(None, None)
+    assert contents(host) == {}
+    assert asked(host) == ["reload", "reload"]
+
+
+@pytest.mark.parametrize(("others", "after"), [({}, ["down"]), ({"other-production.conf": b"x"}, ["reload"])])
+def test_the_edge_goes_with_its_last_site_and_stays_for_others(others: dict[str, bytes], after: list[str]) -> None:
+    kept = {LAYOUT.edge / "sites" / name: content for name, content in others.items()}
+    host = RecordingHost(OLD_FILES | kept)
+
+    edge_of(host, edge_container()).remove_site()
+
+    assert contents(host) == kept
+    assert asked(host) == after
+
+
+# Where the traffic goes
+
+
+def test_a_switch_reloads_nothing_and_survives_a_restart() -> None:
+    host = RecordingHost(OLD_FILES)
+
+    edge_of(host).switch(GREEN)
+
+    assert asked(host) == ["switch"]
+    assert str(GREEN) in host.commands[0]
+    assert host.read(LAYOUT.live) == live_default(GREEN).encode()
+
+
+def test_a_switch_that_nginx_refuses_does_not_survive_a_restart_either() -> None:
+    host = RecordingHost(OLD_FILES)
+    host.answer("PUT", status=22)
+
+    with pytest.raises(WharfingerError):
+        edge_of(host).switch(GREEN)
+
+    assert contents(host) == OLD_FILES
+
+
+def test_a_tier_is_reached_as_soon_as_nginx_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = RecordingHost()
+
+    edge_of(host).probe("green", "api", "/health")
+
+    assert host.commands[-1][-1].endswith("/probe/sevra-atlas-local/green/api/health")
+
+
+def test_a_tier_that_nginx_does_not_reach_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PROBE_WITHIN", 0.1)
+    host = RecordingHost()
+    host.answer("curl", status=22, stderr="The requested URL returned error: 502")
+
+    with pytest.raises(WharfingerError, match="does not reach api in slot green at /health") as caught:
+        edge_of(host).probe("green", "api", "/health")
+
+    assert len(host.commands) > 1
+    assert caught.value.details == ("The requested URL returned error: 502",)
+
+
+# Nginx itself
+
+
+def test_an_edge_that_does_not_run_is_started_and_waited_for() -> None:
+    host = RecordingHost()
+
+    edge_of(host).start(SHARED)
+
+    assert contents(host) == {LAYOUT.edge / name: content for name, content in SHARED.items()}
+    assert {LAYOUT.edge / name for name in ("sites", "acme", "certs")} <= set(host.folders)
+    assert asked(host) == ["up"]
+    assert host.calls[-1] == ("wait", EDGE_PROJECT, {"nginx": 1})
+
+
+def test_an_edge_that_runs_takes_new_files_up_by_a_reload() -> None:
+    host = RecordingHost({LAYOUT.edge / "nginx.conf": b"old"} | OLD_FILES)
+
+    edge_of(host, edge_container()).start(SHARED)
+
+    assert asked(host) == ["test", "up", "reload"]
+    assert host.read(LAYOUT.site) == b"old site"
+
+
+def test_shared_files_that_nginx_refuses_are_put_back() -> None:
+    old = {LAYOUT.edge / "nginx.conf": b"old"} | OLD_FILES
+    host = RecordingHost(old)
+    host.answer("nginx", "-t", status=1)
+
+    with pytest.raises(InvalidInput):
+        edge_of(host, edge_container()).start(SHARED)
+
+    assert contents(host) == old
+    assert asked(host) == ["test"]
+
+
+@pytest.mark.parametrize(("containers", "after"), [([], ["up", "down"]), ([edge_container()], ["test", "up"])])
+def test_an_edge_that_does_not_come_up_is_taken_away_unless_it_served_before(
+    containers: list[Container], after: list[str]
+) -> None:
+    host = RecordingHost()
+    engine = RecordingEngine(*containers, calls=host.calls)
+    engine.unhealthy[EDGE_PROJECT] = Unhealthy("nginx exited with code 1 while starting")
+
+    with pytest.raises(Unhealthy):
+        server(host, engine).edge.start(SHARED)
+
+    assert asked(host) == after
+
+
+def test_files_of_the_edge_can_be_read_by_nginx() -> None:
+    host = RecordingHost()
+
+    edge_of(host).start(SHARED)
+    edge_of(host).put_site(b"site", GREEN)
+
+    assert {file.mode for file in host.files.values()} == {0o644}
+    assert all(isinstance(file, File) for file in host.files.values())
