@@ -25,6 +25,8 @@ from tests.integration.conftest import (  # noqa: F401 - fixtures
 )
 from tests.integration.deployments import Deployment
 
+from wharfinger.tasks import namespace
+
 README = ROOT / "README.md"
 
 
@@ -112,9 +114,18 @@ def keys_of(printed: Any) -> dict[str, set[str]]:
 def test_json_has_the_keys_that_the_readme_names(hello: Deployment) -> None:
     hello.deploy()
     rows = {documents.codes(command)[0]: cell for command, cell in documents.table(README, "command", "what it prints")}
+    listings = {context.name for context in namespace.to_contexts() if "--json" in context.flags}
+    assert {command.split()[1] for command in rows} == listings
+
     origins = set(documents.codes(rows.pop("invoke images.status --json")))
     assert set(json.loads(hello.wharfinger("images.status", "--json").stdout).values()) <= origins
-    assert len(rows) == 4
+    (by_tag,) = json.loads(hello.wharfinger("build", "--json").stdout).values()
+    (by_digest,) = json.loads(hello.wharfinger("push", "--json").stdout).values()
+    repository = by_digest.partition("@sha256:")[0]
+    assert rows.pop("invoke push --json").endswith("`REPOSITORY@DIGEST`")
+    assert rows.pop("invoke build --json").endswith("`REPOSITORY:TAG`")
+    assert by_tag.startswith(f"{repository}:tree-")
+
     for command, cell in rows.items():
         printed = keys_of(json.loads(hello.wharfinger(*command.split()[1:]).stdout))
         named = keys_in(cell)
