@@ -75,17 +75,21 @@ def logs(place: Place, services: tuple[str, ...], *, lines: int, follow: bool) -
             f"{place.stack.name} has no service {', '.join(unknown)}",
             fix=f"there is: {', '.join([*place.stack.services, *place.stack.data])}",
         )
-    of_data = bool(services) and services[0] in place.stack.data
+    target = place.target
     with connect(place) as server:
         observed = observe(server.host, server.engine, server.edge, server.layout, ())
-        if observed.current is None and not of_data:
-            raise UsageError(
-                f"nothing is deployed in {place.environment_name}",
-                fix=f"invoke deploy --env {place.environment_name}",
-            )
-        target = place.target
-        project = target.name if of_data else target.app_project(observed.current or "")
-        return server.host.attach(compose.logs(project, services=services, lines=lines, follow=follow))
+        if observed.current is None:
+            fix = f"invoke deploy --env {place.environment_name}"
+            raise UsageError(f"nothing is deployed in {place.environment_name}", fix=fix)
+        of_data = tuple(name for name in services if name in place.stack.data)
+        of_app = tuple(name for name in services if name in place.stack.services)
+        shown = [(target.name, of_data)] if of_data else []
+        if of_app or not services:
+            shown.append((target.app_project(observed.current), of_app))
+        if follow and len(shown) > 1:
+            raise UsageError("services and data services cannot be followed together", fix="follow one of them")
+        commands = [compose.logs(project, services=names, lines=lines, follow=follow) for project, names in shown]
+        return max(server.host.attach(argv) for argv in commands)
 
 
 def _observed(place: Place) -> Observed:

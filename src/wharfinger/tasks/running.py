@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from wharfinger.console import Console
     from wharfinger.project import Place
 
+_READER_GONE = 128 + signal.SIGPIPE
+
 STACK = "name of the stack under stacks/ (default: invoke.yaml's)"
 ENVIRONMENT = "environment of the stack: local, staging, production, …"
 AS_JSON = "print JSON"
@@ -48,10 +50,27 @@ def task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
                 _refuse_in_debug()
                 console().error(Interrupted("interrupted"))
                 raise Exit(code=Interrupted.exit_code) from None
+            except BrokenPipeError:
+                # Whoever read our output has gone, as `head` does. Nothing may be written when Python ends.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise Exit(code=_READER_GONE) from None
+            except Exit:
+                raise
+            except Exception as error:
+                _refuse_in_debug()
+                console().error(_unforeseen(error))
+                raise Exit(code=WharfingerError.exit_code) from None
 
         return invoke_task(**options)(guarded)
 
     return decorate
+
+
+def _unforeseen(error: Exception) -> WharfingerError:
+    """Return what to show of an error that nobody foresaw, such as a folder that may not be written."""
+    where = getattr(error, "filename", None)
+    what = f"{where}: {error.strerror}" if isinstance(error, OSError) and where else f"{type(error).__name__}: {error}"
+    return WharfingerError(what, fix="the same command with `--debug` before the task's name shows where it happened")
 
 
 def _refuse_in_debug() -> None:
