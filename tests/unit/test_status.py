@@ -1,0 +1,161 @@
+"""What people and programs are told of what runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.examples import IMAGES, LAYOUT
+from tests.recording import Heard, RecordingEngine, RecordingHost, data_tier, edge_container, server, tier
+from tests.unit.planning.situations import OLD, OLDER, SERVICES, STACK, release
+
+from wharfinger import status
+from wharfinger.connecting import Server
+from wharfinger.engine import Container
+from wharfinger.errors import UsageError
+from wharfinger.project import Place
+
+PLACE = Place(Path("/p"), Path("/p/stacks/sevra-atlas"), STACK, "local")
+EVERYTHING = (*tier(OLD, *SERVICES), *tier(OLDER, *SERVICES), *data_tier("postgres", "redis_queue"), edge_container())
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> RecordingHost:
+    """A host with two releases; `EVERYTHING` runs on it."""
+    return on(monkeypatch, *EVERYTHING)
+
+
+def on(monkeypatch: pytest.MonkeyPatch, *containers: Container, deployed: bool = True) -> RecordingHost:
+    found = {OLDER: release(OLDER, succeeded=None, by="bob@ci"), OLD: release(OLD, revision="0123456789abcdef-dirty")}
+    host = RecordingHost(
+        {LAYOUT.release(name) / "release.json": record.model_dump_json().encode() for name, record in found.items()}
+        if deployed
+        else {}
+    )
+    if deployed:
+        host.links[LAYOUT.current] = f"releases/{OLD}"
+
+    @contextmanager
+    def connect(place: Place) -> Iterator[Server]:
+        assert place is PLACE
+        yield server(host, RecordingEngine(*containers))
+
+    monkeypatch.setattr(status, "connect", connect)
+    return host
+
+
+def test_programs_get_the_release_its_address_and_every_container_of_it(host: RecordingHost) -> None:
+    heard = Heard()
+
+    status.status(PLACE, heard.console, as_json=True)
+
+    facts = json.loads(heard.data)
+    assert {name: facts[name] for name in facts if name != "services"} == {
+        "stack": "sevra-atlas",
+        "environment": "local",
+        "release": OLD,
+        "url": "http://localhost:8080",
+    }
+    assert [service["name"] for service in facts["services"]] == ["api", "worker", "postgres", "redis_queue", "nginx"]
+    assert facts["services"][0] == {
+        "name": "api",
+        "state": "running",
+        "health": "healthy",
+        "image": f"api@sha256:{'ab' * 32}",
+        "since": "2026-11-20T14:31:00Z",
+    }
+    assert heard.said == ""
+
+
+def test_people_get_a_table(host: RecordingHost) -> None:
+    heard = Heard()
+
+    status.status(PLACE, heard.console, as_json=False)
+
+    first, headers, *rows = heard.data.splitlines()
+    assert first == f"sevra-atlas-local: release {OLD} at http://localhost:8080"
+    assert headers.split() == ["service", "state", "health", "image", "since"]
+    assert [row.split()[0] for row in rows] == ["api", "worker", "postgres", "redis_queue", "nginx"]
+
+
+def test_where_nothing_is_deployed_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    on(monkeypatch, deployed=False)
+    heard, as_json = Heard(), Heard()
+
+    status.status(PLACE, heard.console, as_json=False)
+    status.status(PLACE, as_json.console, as_json=True)
+
+    assert heard.data == "sevra-atlas-local: nothing deployed\n"
+    facts = json.loads(as_json.data)
+    assert (facts["release"], facts["url"], facts["services"]) == (None, None, [])
+
+
+def test_releases_are_listed_from_the_newest(host: RecordingHost) -> None:
+    heard, as_json = Heard(), Heard()
+
+    status.releases(PLACE, heard.console, as_json=False)
+    status.releases(PLACE, as_json.console, as_json=True)
+
+    assert [row.split() for row in heard.data.splitlines()[1:]] == [
+        [OLD, "serves", "yes", "ann@laptop", "0123456789ab"],
+        [OLDER, "no", "bob@ci"],
+    ]
+    assert json.loads(as_json.data) == [
+        {
+            "release": OLD,
+            "current": True,
+            "succeeded": True,
+            "by": "ann@laptop",
+            "revision": "0123456789abcdef-dirty",
+            "images": IMAGES,
+        },
+        {"release": OLDER, "current": False, "succeeded": False, "by": "bob@ci", "revision": "", "images": IMAGES},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("services", "project"),
+    [
+        ((), f"sevra-atlas-local-{OLD}"),
+        (("worker", "api"), f"sevra-atlas-local-{OLD}"),
+        (("postgres",), "sevra-atlas-local"),
+    ],
+)
+def test_logs_are_those_of_the_current_release_or_of_the_data_tier(
+    host: RecordingHost, services: tuple[str, ...], project: str
+) -> None:
+    host.answer("logs", status=3)
+
+    assert status.logs(PLACE, services, lines=5, follow=True) == 3
+    (argv,) = [argv for argv in host.commands if "logs" in argv]
+    assert argv[argv.index("--project-name") + 1] == project
+    assert (argv[argv.index("--tail") + 1], "--follow" in argv) == ("5", True)
+    assert argv[len(argv) - len(services) :] == services
+
+
+@pytest.mark.parametrize(
+    ("services", "problem"),
+    [
+        (("wrker",), "sevra-atlas has no service wrker"),
+        (("api", "postgres"), "services and data services run apart"),
+        (("postgres", "api"), "services and data services run apart"),
+    ],
+)
+def test_logs_that_there_cannot_be_are_refused(host: RecordingHost, services: tuple[str, ...], problem: str) -> None:
+    with pytest.raises(UsageError, match=problem) as caught:
+        status.logs(PLACE, services, lines=5, follow=False)
+
+    assert caught.value.fix
+    assert host.commands == []
+
+
+def test_there_are_no_logs_where_nothing_is_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
+    on(monkeypatch, deployed=False)
+
+    with pytest.raises(UsageError, match="nothing is deployed in local") as caught:
+        status.logs(PLACE, (), lines=5, follow=False)
+
+    assert caught.value.fix == "invoke deploy --env local"
