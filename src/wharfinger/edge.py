@@ -84,13 +84,13 @@ class Edge:
         self._restore({self.layout.site: content, self.layout.live: live})
         self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
 
-    def remove_site(self) -> None:
-        """Take the site away; the edge goes with the last one."""
-        self._restore({self.layout.site: None, self.layout.live: None})
-        if any(name.endswith(".conf") for name in self.host.names_in(self.layout.edge / "sites")):
-            self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
-        else:
-            self.host.run(compose.down(self.project), timeout=_START_TIMEOUT)
+    def has_sites(self) -> bool:
+        """Whether any stack on the server is served."""
+        return any(name.endswith(".conf") for name in self.host.names_in(self.layout.edge / "sites"))
+
+    def stop(self) -> None:
+        """Stop Nginx and remove its network and cache; its files stay."""
+        self.host.run(compose.down(self.project, volumes=True), timeout=_START_TIMEOUT)
 
     def live(self) -> Live | None:
         """Return where the site's traffic goes; None where Nginx does not run or does not know the site."""

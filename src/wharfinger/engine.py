@@ -119,15 +119,19 @@ class Engine:
         raw: bytes = self._api.logs(container, tail=lines)
         return tuple(raw.decode(errors="replace").splitlines())
 
-    def has_image(self, reference: str) -> bool:
-        """Whether the engine holds an image, by tag or by digest."""
+    def names_of(self, image: str) -> tuple[str, ...]:
+        """Return every name, by tag and by digest, of an image; none where the engine lacks it."""
         import docker
 
         try:
-            self._api.inspect_image(reference)  # type: ignore[no-untyped-call]
+            facts: dict[str, Any] = self._api.inspect_image(image)  # type: ignore[no-untyped-call]
         except docker.errors.ImageNotFound:
-            return False
-        return True
+            return ()
+        return (*(facts["RepoTags"] or ()), *(facts["RepoDigests"] or ()))
+
+    def has_image(self, reference: str) -> bool:
+        """Whether the engine holds an image, by tag or by digest."""
+        return bool(self.names_of(reference))
 
     def pull(self, reference: str, *, moved: Callable[[int, int], None]) -> None:
         """Fetch an image; `moved` hears of the bytes that have come, and of all. Raises BuildFailed."""

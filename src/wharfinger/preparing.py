@@ -86,7 +86,8 @@ def registry_of(place: Place) -> Registry:
 
 
 def tags_of(place: Place) -> dict[str, str]:
-    """Return each image that a stack builds as REPOSITORY:TAG, by content."""
+    """Return each image that a stack builds as REPOSITORY:TAG, by content; raises InvalidInput."""
+    builds.refuse_env_files(place.folder, place.stack.build)
     registry, stack = registry_of(place), place.stack
     return {
         name: f"{registry.repository(stack.name, name)}:{builds.tag_of(place.folder, spec)}"

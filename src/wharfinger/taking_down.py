@@ -28,7 +28,7 @@ def take_down(place: Place, console: Console, *, volumes: bool, assume_yes: bool
             *(str(layout.shared / name) for name in place.stack.volumes),
         )
         if volumes:
-            console.say("this removes for good: " + ", ".join(doomed))
+            console.say("this removes for good: " + (", ".join(doomed) or "no data, there is none"))
         if dry:
             return
         if volumes and not assume_yes and not console.confirm(f"remove the data of {project}?"):
@@ -44,12 +44,15 @@ def _stop(place: Place, server: Server, console: Console, *, volumes: bool) -> N
     with console.steps(()) as steps:
         if observed.edge_is_ready and observed.files[layout.site] is not None:
             with steps.step("take the site down"):
-                server.edge.remove_site()
+                server.edge.restore_site(None, None)
         for release in observed.tiers:
             with steps.step(f"stop {release}"):
                 runtime.stop_app(release, drain=seconds(place.stack.deploy.drain))
         with steps.step("stop the data tier"):
             host.run(compose.down(place.target.name), timeout=_TIMEOUT)
+        if observed.edge and not server.edge.has_sites():
+            with steps.step("stop the edge, which has no site left"):
+                server.edge.stop()
         if volumes:
             with steps.step("remove the data"):
                 for name in server.engine.volumes(place.target.name):

@@ -124,6 +124,13 @@ def test_an_image_that_does_not_build_is_shown_with_its_last_lines(pebble: Deplo
     assert "no such quarry" in ran.stderr
 
 
+def test_values_that_a_build_could_copy_into_an_image_are_refused(pebble: Deployment) -> None:
+    with pebble.edited(".dockerignore", "!app.py", "!app.py\n!.env.local"):
+        ran = pebble.deploy(status=3)
+    assert "build.app: .env.local" in ran.stderr
+    assert ".dockerignore" in ran.stderr
+
+
 def test_a_registry_that_is_down_is_named(pebble: Deployment) -> None:
     (closed,) = free_ports(1)
     line = next(line for line in (pebble.folder / "stack.yaml").read_text().splitlines() if "registry:" in line)

@@ -108,6 +108,8 @@ def test_only_so_many_successful_releases_are_kept(pebble: Deployment) -> None:
             pebble.deploy()
     kept = sorted(path.name for path in (pebble.server / "releases").iterdir())
     assert len(kept) == 2, "deploy.keep is 2"
+    tags = docker("image", "ls", "--filter", f"reference=*/{pebble.name}/*", "--format", "{{.Tag}}").split()
+    assert len([tag for tag in tags if tag != "<none>"]) == 2, "so are their images"
     assert pebble.status()["release"] == kept[-1]
 
 

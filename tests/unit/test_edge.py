@@ -92,15 +92,13 @@ def test_a_site_is_restored_byte_for_byte_or_removed() -> None:
     assert asked(host) == ["reload", "reload"]
 
 
-@pytest.mark.parametrize(("others", "after"), [({}, ["down"]), ({"other-production.conf": b"x"}, ["reload"])])
-def test_the_edge_goes_with_its_last_site_and_stays_for_others(others: dict[str, bytes], after: list[str]) -> None:
-    kept = {LAYOUT.edge / "sites" / name: content for name, content in others.items()}
-    host = RecordingHost(OLD_FILES | kept)
+def test_the_edge_knows_whether_any_site_is_left() -> None:
+    host = RecordingHost(OLD_FILES)
+    assert edge_of(host).has_sites()
 
-    edge_of(host, edge_container()).remove_site()
+    edge_of(host).restore_site(None, None)
 
-    assert contents(host) == kept
-    assert asked(host) == after
+    assert not edge_of(host).has_sites()
 
 
 # Where the traffic goes

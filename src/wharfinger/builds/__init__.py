@@ -11,14 +11,15 @@ from typing import Final, TypeVar
 
 from wharfinger import engine
 from wharfinger.builds.building import build, check_secrets, revision
-from wharfinger.builds.tree import tree_hash
+from wharfinger.builds.tree import context_files, tree_hash
 from wharfinger.commands.buildx import REVISION, TREE
 from wharfinger.console import Step
+from wharfinger.errors import InvalidInput
 from wharfinger.hosts import Host
 from wharfinger.model.build import BuildSpec
 from wharfinger.registry import Registry
 
-__all__ = ["BuiltImage", "WantedImage", "build_only", "ensure", "survey", "tag_of", "tree_hash"]
+__all__ = ["BuiltImage", "WantedImage", "build_only", "ensure", "refuse_env_files", "survey", "tag_of", "tree_hash"]
 
 _AT_ONCE: Final = 2
 _TAG_DIGITS: Final = 16
@@ -65,6 +66,22 @@ class BuiltImage:
 def tag_of(stack_folder: Path, spec: BuildSpec) -> str:
     """Return the tag of an image by what it is built from: `tree-` and 16 hex digits. Raises InvalidInput."""
     return _tag(tree_hash(stack_folder, spec))
+
+
+def refuse_env_files(stack_folder: Path, specs: Mapping[str, BuildSpec]) -> None:
+    """Raise InvalidInput where a build could copy a file of values, and so its secrets, into an image."""
+    found = [
+        f"build.{name}: {path}"
+        for name, spec in specs.items()
+        for path in context_files(stack_folder / spec.context, stack_folder / spec.context / spec.dockerfile)
+        if Path(path).name == ".env" or (Path(path).name.startswith(".env.") and not path.endswith(".example"))
+    ]
+    if found:
+        raise InvalidInput(
+            "a build could copy files of values, secrets among them, into an image",
+            details=found,
+            fix="add the line `**/.env*` to .dockerignore in the build context",
+        )
 
 
 def survey(

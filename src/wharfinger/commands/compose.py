@@ -69,7 +69,7 @@ def logs(
         options += ["--since", since]
     if follow:
         options.append("--follow")
-    return (*_compose(project), "logs", *options, *services)
+    return ("docker", "compose", "--ansi", "never", "--project-name", project, "logs", *options, *services)
 
 
 def _compose(project: str, file: str | None = None) -> Argv:

@@ -82,8 +82,9 @@ class ComposeRuntime:
 
     def remove_images(self, images: tuple[str, ...]) -> None:
         """Remove images; see `Runtime.remove_images`."""
-        for image in images:
-            self.host.run(("docker", "image", "rm", image), timeout=_START_TIMEOUT, check=False)
+        names = [name for image in images for name in self.engine.names_of(image)]
+        if names:  # one that a container still uses is refused, and stays
+            self.host.run(("docker", "image", "rm", *names), timeout=_START_TIMEOUT, check=False)
 
     def running(self) -> Mapping[str, tuple[str, ...]]:
         """List the app tiers; see `Runtime.running`."""

@@ -52,9 +52,10 @@ def test_stop_keeps_the_containers() -> None:
 def test_listing_and_logs() -> None:
     """Structured where it is read by us, plain where it is read by a person."""
     assert compose.ps("atlas-local-1") == (*APP, "ps", "--all", "--no-trunc", "--format", "json")
-    assert compose.logs("atlas-local-1") == (*APP, "logs", "--no-color")
+    plain = ("docker", "compose", "--ansi", "never", "--project-name", "atlas-local-1")
+    assert compose.logs("atlas-local-1") == (*plain, "logs", "--no-color")
     assert compose.logs("atlas-local-1", services=["api"], lines=5, since="1h", follow=True) == (
-        *(*APP, "logs", "--no-color", "--tail", "5", "--since", "1h", "--follow", "api"),
+        *(*plain, "logs", "--no-color", "--tail", "5", "--since", "1h", "--follow", "api"),
     )
 
 
