@@ -136,20 +136,26 @@ def test_logs_are_those_of_the_current_release_or_of_the_data_tier(
     assert argv[len(argv) - len(services) :] == services
 
 
+def test_logs_of_both_tiers_are_shown_one_after_the_other(host: RecordingHost) -> None:
+    status.logs(PLACE, ("api", "postgres"), lines=5, follow=False)
+
+    shown = [(argv[argv.index("--project-name") + 1], argv[-1]) for argv in host.commands if "logs" in argv]
+    assert shown == [("sevra-atlas-local", "postgres"), (f"sevra-atlas-local-{OLD}", "api")]
+
+
 @pytest.mark.parametrize(
     ("services", "problem"),
     [
         (("wrker",), "sevra-atlas has no service wrker"),
-        (("api", "postgres"), "services and data services run apart"),
-        (("postgres", "api"), "services and data services run apart"),
+        (("api", "postgres"), "services and data services cannot be followed together"),
     ],
 )
 def test_logs_that_there_cannot_be_are_refused(host: RecordingHost, services: tuple[str, ...], problem: str) -> None:
     with pytest.raises(UsageError, match=problem) as caught:
-        status.logs(PLACE, services, lines=5, follow=False)
+        status.logs(PLACE, services, lines=5, follow=True)
 
     assert caught.value.fix
-    assert host.commands == []
+    assert not any("logs" in argv for argv in host.commands)
 
 
 def test_there_are_no_logs_where_nothing_is_deployed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,14 +70,17 @@ def contents(host: RecordingHost) -> dict[object, bytes]:
 def test_traffic_stops_before_the_services_and_these_before_their_data(host: RecordingHost) -> None:
     take_down(Heard().console)
 
+    reload = next(index for index, argv in enumerate(host.commands) if "reload" in argv)
+    assert reload < next(index for index, argv in enumerate(host.commands) if "down" in argv)
     assert stopped(host) == [
-        "wharfinger-edge",
         f"sevra-atlas-local-{OLDER}",
         f"sevra-atlas-local-{OLD}",
         "sevra-atlas-local",
+        "wharfinger-edge",  # which has no site left
     ]
     assert contents(host) == KEPT | DATA
-    assert not any("--volumes" in argv or "volume" in argv for argv in host.commands)
+    of_stack = [argv for argv in host.commands if "wharfinger-edge" not in argv]
+    assert not any("--volumes" in argv or "volume" in argv for argv in of_stack)
 
 
 def test_the_services_of_the_release_may_finish_what_they_began(host: RecordingHost) -> None:
