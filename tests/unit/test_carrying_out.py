@@ -1,0 +1,164 @@
+"""Between a plan and its steps: shown, agreed to, locked, looked at again, journaled."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+from tests.examples import LAYOUT
+from tests.recording import Heard, RecordingHost, server
+from tests.unit.planning.situations import OLD, STACK
+
+from wharfinger.carrying_out import Consent, Outcome, carry_out
+from wharfinger.console import Console
+from wharfinger.errors import LockHeld, NotConfirmed, WharfingerError
+from wharfinger.hosts import File
+from wharfinger.planning import Plan
+from wharfinger.project import Place
+from wharfinger.steps.app import Retire
+
+PLAN: Final = Plan(
+    action="deploy",
+    release=OLD,
+    steps=(Retire("20261119120000", drain=0), Retire("20261119130000", drain=0)),
+    reasons=("image app changed", "values changed: KEY"),
+    serving=f"release {OLD} still serves",
+    warnings=("the data tier runs with an older data.yaml",),
+    changes=("-old", "+new"),
+)
+PLACE: Final = Place(Path("/p"), Path("/p/stacks/sevra-atlas"), STACK, "local")
+YES: Final = Consent(assume_yes=True)
+
+
+class Terminal(io.StringIO):
+    """A terminal at which somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def asking() -> Place:
+    """The same place, where a deploy must be agreed to."""
+    environment = PLACE.environment.model_copy(update={"confirm": True})
+    return dataclasses.replace(PLACE, stack=STACK.model_copy(update={"environments": {"local": environment}}))
+
+
+def carried_out(
+    host: RecordingHost,
+    console: Console,
+    *,
+    make_plan: Callable[[], Plan] = lambda: PLAN,
+    place: Place = PLACE,
+    consent: Consent = Consent(),  # noqa: B008 - it is frozen
+) -> Outcome:
+    return carry_out(make_plan, place, STACK, server(host), console, consent)
+
+
+def untouched(host: RecordingHost) -> bool:
+    return not host.calls and not host.files
+
+
+def test_a_plan_is_shown_run_under_the_lock_and_journaled() -> None:
+    host, heard = RecordingHost(), Heard()
+
+    outcome = carried_out(host, heard.console)
+
+    assert [argv[argv.index("--project-name") + 1] for argv in host.commands] == [
+        "sevra-atlas-local-20261119120000",
+        "sevra-atlas-local-20261119130000",
+    ]
+    assert outcome.plan == PLAN
+    assert [title for title, _ in outcome.timings] == ["retire 20261119120000", "retire 20261119130000"]
+    assert heard.said.splitlines()[:4] == [
+        "warning: the data tier runs with an older data.yaml",
+        "deploy sevra-atlas-local on recorder: image app changed; values changed: KEY",
+        "   1  retire 20261119120000",
+        "   2  retire 20261119130000",
+    ]
+    (journal,) = [path for path in host.files if path.parent == LAYOUT.journal]
+    assert journal.name.endswith("-deploy.jsonl")
+    assert [json.loads(line)["event"] for line in (host.read(journal) or b"").splitlines()][-1] == "finished"
+    locking = [call[0] for call in host.calls]
+    assert (locking[0], locking[-1]) == ("create", "remove")
+    assert LAYOUT.lock not in host.files
+
+
+def test_the_plan_alone_touches_nothing_and_shows_what_would_change() -> None:
+    host, heard = RecordingHost(), Heard()
+
+    outcome = carried_out(host, heard.console, consent=Consent(plan_only=True))
+
+    assert untouched(host)
+    assert (outcome.plan, outcome.timings) == (PLAN, ())
+    assert heard.data == "-old\n+new\n"
+
+
+def test_an_empty_plan_touches_nothing_and_still_warns() -> None:
+    host, heard = RecordingHost(), Heard()
+    empty = dataclasses.replace(PLAN, steps=())
+
+    assert carried_out(host, heard.console, make_plan=lambda: empty).plan == empty
+    assert untouched(host)
+    assert heard.said == "warning: the data tier runs with an older data.yaml\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "goes"), [("y\n", True), ("yes\n", True), ("\n", False), ("no\n", False), ("", False)]
+)
+def test_where_a_deploy_must_be_agreed_to_only_a_yes_is_one(typed: str, goes: bool) -> None:
+    host = RecordingHost()
+    console = Console(io.StringIO(), Terminal(), stdin=Terminal(typed), ticking=False)
+
+    if goes:
+        carried_out(host, console, place=asking())
+    else:
+        with pytest.raises(NotConfirmed) as caught:
+            carried_out(host, console, place=asking())
+        assert caught.value.exit_code == 8
+
+    assert untouched(host) is not goes
+
+
+def test_ci_agrees_beforehand() -> None:
+    host = RecordingHost()
+
+    carried_out(host, Heard().console, place=asking(), consent=YES)
+
+    assert len(host.commands) == 2
+
+
+def test_where_nobody_can_be_asked_nothing_is_done() -> None:
+    host = RecordingHost()
+
+    with pytest.raises(NotConfirmed, match="nothing was changed") as caught:
+        carried_out(host, Heard().console, place=asking())
+
+    assert untouched(host)
+    assert caught.value.fix == "--yes agrees beforehand"
+
+
+def test_a_server_that_changed_meanwhile_is_not_touched() -> None:
+    """Somebody else deployed while this plan was being read."""
+    host, plans = RecordingHost(), [PLAN, dataclasses.replace(PLAN, reasons=("another",))]
+
+    with pytest.raises(WharfingerError, match="changed while the plan was being agreed to; nothing was done") as caught:
+        carried_out(host, Heard().console, make_plan=lambda: plans.pop(0))
+
+    assert caught.value.fix == "invoke deploy"
+    assert host.commands == []
+    assert host.files == {}
+
+
+def test_while_somebody_else_deploys_nothing_is_done() -> None:
+    host = RecordingHost({LAYOUT.lock: b"somebody"})
+
+    with pytest.raises(LockHeld):
+        carried_out(host, Heard().console)
+
+    assert host.commands == []
+    assert host.files == {LAYOUT.lock: File(b"somebody")}
