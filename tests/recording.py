@@ -113,7 +113,7 @@ class RecordingHost:
         self.files[path] = File(content, mode)
         return len(content), "0" * 64
 
-    def attach(self, argv: Sequence[str]) -> int:
+    def attach(self, argv: Sequence[str], *, without: bytes = b"") -> int:
         """Record a command; see `Host.attach`."""
         return self.run(argv, timeout=0, check=False).status
 

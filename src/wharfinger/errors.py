@@ -3,8 +3,8 @@
 Exit codes (stable; CI may rely on them):
 
     0    done, or already up to date
-    1    WharfingerError      anything not named below; `--check` found a difference
-    2    UsageError           wrong flag, unknown task, stack or environment
+    1    WharfingerError      anything not named below; `--check` found a difference; Invoke knows no such task or flag
+    2    UsageError           unknown stack, environment, release or service
     3    InvalidInput         stack file, contract, env values, templates or site are not valid
     4    NotReady             the machine lacks something: engine, Compose, buildx, disk, a free port
     5    BuildFailed          an image does not build, push or pull; the registry is down

@@ -80,6 +80,8 @@ def find(start: Path, *, stack: str | None, environment: str) -> Place:
     if name not in files:
         raise UsageError(f"there is no stack {name}{_nearest(name, files)}", fix=_known(files))
     described = stackfile.load(files[name], project=project)
+    if not environment:
+        raise UsageError("which environment?", fix=f"--env; {_known(described.environments)}")
     if environment not in described.environments:
         raise UsageError(
             f"{name} has no environment {environment}{_nearest(environment, described.environments)}",

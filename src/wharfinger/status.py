@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from wharfinger.commands import compose
@@ -89,7 +90,9 @@ def logs(place: Place, services: tuple[str, ...], *, lines: int, follow: bool) -
         if follow and len(shown) > 1:
             raise UsageError("services and data services cannot be followed together", fix="follow one of them")
         commands = [compose.logs(project, services=names, lines=lines, follow=follow) for project, names in shown]
-        return max(server.host.attach(argv) for argv in commands)
+        # Compose 2.26 begins each line by erasing it, even where it writes into a file.
+        without = b"" if sys.stdout.isatty() else b"\x1b[2K"
+        return max(server.host.attach(argv, without=without) for argv in commands)
 
 
 def _observed(place: Place) -> Observed:

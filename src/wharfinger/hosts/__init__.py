@@ -67,8 +67,11 @@ class Host(Protocol):
         The file appears only when the command has exited 0 and its bytes are on disk. Raises CommandFailed.
         """
 
-    def attach(self, argv: Sequence[str]) -> int:
-        """Run a command on the user's own terminal, for as long as it takes; return its exit status."""
+    def attach(self, argv: Sequence[str], *, without: bytes = b"") -> int:
+        """Run a command on the user's own terminal, for as long as it takes; return its exit status.
+
+        `without` is left out of each line of its output, which then is no terminal to it.
+        """
 
     def read(self, path: PurePosixPath) -> bytes | None:
         """Return a file's content, or None where there is none."""

@@ -53,10 +53,10 @@ class LocalHost:
             partial.unlink(missing_ok=True)
         return size, digest
 
-    def attach(self, argv: Sequence[str]) -> int:
+    def attach(self, argv: Sequence[str], *, without: bytes = b"") -> int:
         """Run a command on the terminal; see `Host.attach`."""
         try:
-            return processes.attach(argv)
+            return processes.attach(argv, without=without)
         except KeyboardInterrupt:
             return 130
 

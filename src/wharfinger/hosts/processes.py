@@ -7,6 +7,7 @@ import hashlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -81,9 +82,15 @@ def copy_output(argv: Sequence[str], file: IO[bytes], *, timeout: float) -> tupl
     return size, digest
 
 
-def attach(argv: Sequence[str]) -> int:
-    """Run a command on the user's own terminal, and return its exit status."""
-    return subprocess.run(tuple(argv), env=_environment(None), check=False).returncode
+def attach(argv: Sequence[str], *, without: bytes) -> int:
+    """Run a command on the user's own terminal, and return its exit status; `without` is left out of its output."""
+    if not without:
+        return subprocess.run(tuple(argv), env=_environment(None), check=False).returncode
+    with subprocess.Popen(tuple(argv), env=_environment(None), stdout=subprocess.PIPE) as process:
+        for line in process.stdout or ():
+            sys.stdout.buffer.write(line.replace(without, b""))
+            sys.stdout.buffer.flush()
+    return process.returncode
 
 
 def _started(

@@ -22,7 +22,7 @@ _YES = "do not ask"
 )
 def deploy(
     c: Context,
-    env: str,
+    env: str = "",
     stack: str | None = None,
     plan: bool = False,
     yes: bool = False,
@@ -48,7 +48,7 @@ def deploy(
 )
 def rollback(
     c: Context,
-    env: str,
+    env: str = "",
     stack: str | None = None,
     to: str | None = None,
     plan: bool = False,
@@ -70,7 +70,7 @@ def rollback(
         "yes": _YES,
     }
 )
-def down(c: Context, env: str, stack: str | None = None, volumes: bool = False, yes: bool = False) -> None:
+def down(c: Context, env: str = "", stack: str | None = None, volumes: bool = False, yes: bool = False) -> None:
     """Stop everything of an environment; data, uploads and backups stay."""
     from wharfinger import taking_down
 

@@ -18,7 +18,7 @@ from wharfinger.tasks.running import AS_JSON, ENVIRONMENT, STACK, console, place
         "json": AS_JSON,
     }
 )
-def check(c: Context, env: str, stack: str | None = None, from_environ: bool = False, json: bool = False) -> None:
+def check(c: Context, env: str = "", stack: str | None = None, from_environ: bool = False, json: bool = False) -> None:
     """Report every value that is missing, malformed, unknown or a placeholder, and show none."""
     from wharfinger import env_files
 
@@ -26,7 +26,7 @@ def check(c: Context, env: str, stack: str | None = None, from_environ: bool = F
 
 
 @task(help={"env": ENVIRONMENT, "stack": STACK})
-def generate(c: Context, env: str, stack: str | None = None) -> None:
+def generate(c: Context, env: str = "", stack: str | None = None) -> None:
     """Make the secrets that an environment lacks, beginning its file where there is none."""
     from wharfinger import env_files
 

@@ -9,7 +9,7 @@ from wharfinger.tasks.running import AS_JSON, ENVIRONMENT, STACK, console, place
 
 
 @task(help={"env": ENVIRONMENT, "stack": STACK, "json": AS_JSON})
-def status(c: Context, env: str, stack: str | None = None, json: bool = False) -> None:
+def status(c: Context, env: str = "", stack: str | None = None, json: bool = False) -> None:
     """Show the release that serves, its address, and the state of every container."""
     from wharfinger import status as use_case
 
@@ -17,7 +17,7 @@ def status(c: Context, env: str, stack: str | None = None, json: bool = False) -
 
 
 @task(help={"env": ENVIRONMENT, "stack": STACK, "json": AS_JSON})
-def releases(c: Context, env: str, stack: str | None = None, json: bool = False) -> None:
+def releases(c: Context, env: str = "", stack: str | None = None, json: bool = False) -> None:
     """List the releases on the server, the newest first."""
     from wharfinger import status as use_case
 
@@ -36,8 +36,8 @@ def releases(c: Context, env: str, stack: str | None = None, json: bool = False)
 )
 def logs(
     c: Context,
-    env: str,
     service: list[str],
+    env: str = "",
     stack: str | None = None,
     lines: int = 100,
     follow: bool = False,

@@ -15,7 +15,7 @@ from wharfinger.tasks.running import AS_JSON, ENVIRONMENT, STACK, console, place
         "diff": "write nothing; show how the files in build/ differ",
     }
 )
-def render(c: Context, env: str, stack: str | None = None, check: bool = False, diff: bool = False) -> None:
+def render(c: Context, env: str = "", stack: str | None = None, check: bool = False, diff: bool = False) -> None:
     """Write the Compose files and the Nginx site to build/STACK/ENV/."""
     from wharfinger import making
 

@@ -31,6 +31,8 @@ AS_JSON = "print JSON"
 def task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Make an Invoke task whose errors are shown with their mend and exit with their code.
 
+    It takes nothing by position: Invoke would read the `--help` of `deploy --help` as an environment.
+
     A request to end (SIGTERM) and a lost terminal (SIGHUP) are what Ctrl-C is: what was begun is undone. `invoke
     --debug` lets the traceback through.
     """
@@ -61,7 +63,7 @@ def task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
                 console().error(_unforeseen(error))
                 raise Exit(code=WharfingerError.exit_code) from None
 
-        return invoke_task(**options)(guarded)
+        return invoke_task(positional=[], **options)(guarded)
 
     return decorate
 
