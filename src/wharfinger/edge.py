@@ -12,7 +12,7 @@ from wharfinger.commands import compose
 from wharfinger.commands import edge as commands
 from wharfinger.engine import Engine
 from wharfinger.errors import CommandFailed, InvalidInput, WharfingerError
-from wharfinger.hosts import File, Host
+from wharfinger.hosts import Completed, File, Host
 from wharfinger.model.release import Layout, Live
 from wharfinger.rendering.site import live_default
 
@@ -105,15 +105,16 @@ class Edge:
     def probe(self, slot: str, service: str, path: str) -> None:
         """Return once Nginx itself reaches a service in a slot; raises WharfingerError where it does not.
 
-        Nginx looks names up once a second and tells nobody, so it is asked again until the time is up.
+        Whatever the service answers will do: whether it is well, its health check has told. Nginx looks names up
+        once a second and tells nobody, so it is asked again until the time is up.
         """
         argv = commands.probe(self.container, self.site, slot, service, path)
         deadline = time.monotonic() + _PROBE_WITHIN
-        while (answer := self.host.run(argv, timeout=_TIMEOUT, check=False)).status != 0:
+        while not _reached(answer := self.host.run(argv, timeout=_TIMEOUT, check=False)):
             if time.monotonic() > deadline:
                 raise WharfingerError(
                     f"{self.host.name}: the edge does not reach {service} in slot {slot} at {path}",
-                    details=answer.stderr.splitlines()[-3:],
+                    details=[f"Nginx answers {answer.stdout or 'nothing'}", *answer.stderr.splitlines()[-3:]],
                     fix=f"docker logs {self.container} says why",
                 )
             time.sleep(_PROBE_PAUSE)
@@ -136,3 +137,8 @@ class Edge:
             if content is None:
                 self.host.remove(path)
         self.host.write({path: File(content) for path, content in before.items() if content is not None})
+
+
+def _reached(answer: Completed) -> bool:
+    """Whether an answer came from the service: Nginx' own for one that it cannot reach are 502 to 504."""
+    return answer.status == 0 and answer.stdout not in {"", "000", "502", "503", "504"}

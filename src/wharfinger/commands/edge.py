@@ -7,14 +7,8 @@ from typing import Final
 from wharfinger.model.release import Live
 
 _CONFIGURATION: Final = "/etc/nginx/wharfinger/nginx.conf"
-_CONTROL: Final = (
-    "curl",
-    "--silent",
-    "--show-error",
-    "--fail",
-    "--unix-socket",
-    "/run/wharfinger/control.sock",
-)
+_ASK: Final = ("curl", "--silent", "--show-error", "--unix-socket", "/run/wharfinger/control.sock")
+_CONTROL: Final = (*_ASK, "--fail")
 
 
 def test(container: str) -> tuple[str, ...]:
@@ -41,8 +35,9 @@ def set_live(container: str, site: str, live: Live) -> tuple[str, ...]:
 
 
 def probe(container: str, site: str, slot: str, service: str, path: str) -> tuple[str, ...]:
-    """Ask a service in a slot through Nginx, whether the slot is live or not."""
+    """Ask a service in a slot through Nginx, whether the slot is live or not; prints the status of the answer."""
     return (
-        *("docker", "exec", container, *_CONTROL, "--output", "/dev/null", "--max-time", "5"),
+        *("docker", "exec", container, *_ASK, "--output", "/dev/null", "--write-out", "%{http_code}"),
+        *("--max-time", "5"),
         f"http://edge/probe/{site}/{slot}/{service}{path}",
     )

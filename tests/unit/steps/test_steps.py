@@ -236,6 +236,7 @@ def test_a_site_that_nginx_refused_needs_no_second_reload() -> None:
 def test_a_switch_proves_the_new_tier_first_and_goes_back_to_the_old_one() -> None:
     host = serving()
     before = state(host)
+    host.answer("--write-out", stdout="200")
     step = Switch(NEW, "green", OLD_IS_LIVE, (("api", "/health"), ("worker", "/up")))
     on = world(STACK, host)
 
@@ -256,7 +257,7 @@ def test_a_tier_that_nginx_does_not_reach_never_gets_traffic(monkeypatch: pytest
     monkeypatch.setattr("wharfinger.edge._PROBE_WITHIN", 0.0)
     host = serving()
     before = state(host)
-    host.answer("curl", status=22, stderr="502")
+    host.answer("--write-out", stdout="502")
 
     with pytest.raises(WharfingerError, match="does not reach api"):
         run_step(Switch(NEW, "green", OLD_IS_LIVE, (("api", "/health"),)), world(STACK, host))
