@@ -63,7 +63,7 @@ def carry_out(
     show(plan, console, place=where, with_changes=consent.plan_only)
     if consent.plan_only:
         return Outcome(plan)
-    agree(plan, console, place=where, ask=place.environment.confirm and not consent.assume_yes)
+    agree(plan, console, place=where, ask=place.must_be_confirmed and not consent.assume_yes)
     who = operator.current()
     with deploy_lock(server.host, server.layout, who, since=now()):
         if make_plan() != plan:

@@ -29,6 +29,12 @@ class Place:
         return self.stack.environments[self.environment_name]
 
     @property
+    def must_be_confirmed(self) -> bool:
+        """Whether a plan has to be agreed to before it is carried out."""
+        confirm = self.environment.confirm
+        return self.environment_name == "production" if confirm is None else confirm
+
+    @property
     def target(self) -> Target:
         """The names that it goes by."""
         return Target(self.stack.name, self.environment_name)

@@ -144,8 +144,8 @@ class Deployment:
         for project in (f"{self.name}-local", self.edge):
             docker("compose", "--project-name", project, "down", "--volumes", "--remove-orphans", "--timeout", "1")
         images = docker("image", "ls", "--quiet", "--no-trunc", "--filter", f"reference=*/{self.name}/*").split()
-        if images:
-            docker("image", "rm", "--force", *set(images))
+        for image in set(images):  # one of equal content may belong to another deployment too, and go with that
+            subprocess.run(("docker", "image", "rm", "--force", image), capture_output=True, timeout=60, check=False)
 
 
 def make(folder: Path, source: Path, name: str, registry: str) -> Deployment:

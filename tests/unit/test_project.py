@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path, PurePosixPath
 
 import pytest
+from tests.examples import sevra
 
 from wharfinger.errors import InvalidInput, UsageError
 from wharfinger.project import Place, find, find_project, stack_files
@@ -105,3 +106,13 @@ def test_the_root_of_the_stack_file_wins(project: Path) -> None:
 
     assert isinstance(place, Place)
     assert place.layout("/srv").home == PurePosixPath("/opt/wharf/shop/staging")
+
+
+@pytest.mark.parametrize(
+    ("environment", "confirm", "asks"),
+    [("local", None, False), ("production", None, True), ("production", False, False), ("local", True, True)],
+)
+def test_production_asks_unless_it_says_otherwise(environment: str, confirm: bool | None, asks: bool) -> None:
+    described = sevra().environments["local"].model_copy(update={"confirm": confirm})
+    stack = sevra().model_copy(update={"environments": {environment: described}})
+    assert Place(Path("/p"), Path("/p/stacks/x"), stack, environment).must_be_confirmed == asks

@@ -155,8 +155,8 @@ class Environment(Model):
     root: str | None = None
     """The server's folder for everything; absent: see `Layout`."""
     edge: Edge = Edge()
-    confirm: bool = False
-    """Ask before a deploy even when the plan holds nothing unusual."""
+    confirm: bool | None = None
+    """Whether a plan must be agreed to before it is carried out; absent: in the environment `production`."""
     scale: dict[str, Annotated[int, Field(ge=1, le=64)]] = Field(default_factory=dict)
 
     @property
