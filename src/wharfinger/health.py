@@ -32,14 +32,17 @@ class Address:
 def failure(address: Address, check: Check) -> str | None:
     """Return why a check fails, or None where it passes; tries until its time-out.
 
-    A site tells nobody when it will answer, so this one asks again every 0.1 s.
+    A site tells nobody when it will answer, so this one asks again every 0.1 s. An attempt that the time-out cuts off
+    says less than the one before it, whose problem is told then.
     """
     deadline = time.monotonic() + seconds(check.timeout)
-    while True:
-        problem = _ask(address, check, deadline)
-        if problem is None or time.monotonic() + _PAUSE >= deadline:
-            return problem
+    told = ""
+    while (problem := _ask(address, check, deadline)) is not None:
+        told = problem if not told or time.monotonic() < deadline else told
+        if time.monotonic() + _PAUSE >= deadline:
+            return told
         time.sleep(_PAUSE)
+    return None
 
 
 def _ask(address: Address, check: Check, deadline: float) -> str | None:

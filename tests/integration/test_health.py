@@ -202,3 +202,14 @@ def test_a_certificate_that_nobody_vouches_for_is_told(site: Site, tmp_path: Pat
     told = failure(health.Address("https://x", "shop.invalid", "127.0.0.1", site.address.port, tls=True), check())
 
     assert "certificate verify failed" in str(told)
+
+
+def test_an_attempt_that_the_time_out_cuts_off_does_not_hide_what_was_wrong(site: Site) -> None:
+    def slow_after_the_first(request: http.server.BaseHTTPRequestHandler) -> None:
+        assert isinstance(request.server, Site)
+        if len(request.server.asked) > 1:
+            time.sleep(3)  # longer than the check may take
+        answer(request, 500, b"")
+
+    site.answer = slow_after_the_first
+    assert failure(site.address, Check(path="/", timeout="1s")) == "status 500, expected 200"
