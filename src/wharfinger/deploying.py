@@ -15,7 +15,7 @@ from wharfinger.console import Console
 from wharfinger.errors import NotReady
 from wharfinger.facts import Observed, observe
 from wharfinger.hosts import File, operator
-from wharfinger.model.release import Release
+from wharfinger.model.release import RELEASE_ID, Release
 from wharfinger.planning import Plan
 from wharfinger.planning.deploy import Wanted, paths_written, plan_deploy
 from wharfinger.project import Place
@@ -125,7 +125,8 @@ def _values(settings: Settings, place: Place, *, data: bool) -> dict[str, str]:
 def _next_id(server: Server) -> str:
     """Return the time as a release id, later than every release that is there even if the clock went back."""
     fresh = datetime.datetime.now(datetime.UTC)
-    newest = max(server.host.names_in(server.layout.releases), default="")
+    there = (name for name in server.host.names_in(server.layout.releases) if RELEASE_ID.fullmatch(name))
+    newest = max(there, default="")
     if newest >= fresh.strftime(_ID):
         fresh = datetime.datetime.strptime(newest, _ID).replace(tzinfo=datetime.UTC) + datetime.timedelta(seconds=1)
     return fresh.strftime(_ID)

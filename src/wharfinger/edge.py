@@ -58,12 +58,19 @@ class Edge:
         try:
             self.host.run(compose.up(self.project, str(self.layout.edge / "compose.yaml")), timeout=_START_TIMEOUT)
             self.engine.wait_healthy(self.project, {SERVICE: 1}, timeout=60, note=lambda _: None)
-        except WharfingerError:
+        except WharfingerError as error:
             if not running:
                 self.host.run(compose.down(self.project), timeout=_START_TIMEOUT, check=False)
-            raise
+            raise self._does_not_start(error) from None
         if running:
             self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
+
+    def _does_not_start(self, error: WharfingerError) -> WharfingerError:
+        return WharfingerError(
+            f"{self.host.name}: the edge does not start",
+            details=error.details or (error.problem,),
+            fix=f"mend what is said there: a port that another process listens on (ss -ltnp), or {self.layout.edge}",
+        )
 
     def put_site(self, content: bytes, live: Live) -> None:
         """Put the site's file in place once the whole configuration passes its test with it, and reload.
@@ -98,9 +105,12 @@ class Edge:
         return Live.parse(answer.stdout) if answer.status == 0 else None
 
     def switch(self, live: Live) -> None:
-        """Send the site's traffic somewhere else from the next request on, and make that survive a restart."""
-        self.host.run(commands.set_live(self.container, self.site, live), timeout=_TIMEOUT)
+        """Send the site's traffic somewhere else from the next request on, and make that survive a restart.
+
+        The file comes first: an Nginx that is down when a switch is undone must find the old tier when it starts.
+        """
         self.host.write({self.layout.live: File(live_default(live).encode())})
+        self.host.run(commands.set_live(self.container, self.site, live), timeout=_TIMEOUT)
 
     def probe(self, slot: str, service: str, path: str) -> None:
         """Return once Nginx itself reaches a service in a slot; raises WharfingerError where it does not.
