@@ -61,14 +61,16 @@ class Edge:
         except WharfingerError as error:
             if not running:
                 self.host.run(compose.down(self.project), timeout=_START_TIMEOUT, check=False)
-            raise self._does_not_start(error) from None
+            if isinstance(error, CommandFailed):
+                raise self._does_not_start(error) from None
+            raise
         if running:
             self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
 
-    def _does_not_start(self, error: WharfingerError) -> WharfingerError:
+    def _does_not_start(self, error: CommandFailed) -> WharfingerError:
         return WharfingerError(
             f"{self.host.name}: the edge does not start",
-            details=error.details or (error.problem,),
+            details=error.details,
             fix=f"mend what is said there: a port that another process listens on (ss -ltnp), or {self.layout.edge}",
         )
 
@@ -105,10 +107,12 @@ class Edge:
         return Live.parse(answer.stdout) if answer.status == 0 else None
 
     def switch(self, live: Live) -> None:
-        """Send the site's traffic somewhere else from the next request on, and make that survive a restart.
+        """Send the site's traffic somewhere else from the next request on, and make that survive a restart."""
+        self.host.run(commands.set_live(self.container, self.site, live), timeout=_TIMEOUT)
+        self.host.write({self.layout.live: File(live_default(live).encode())})
 
-        The file comes first: an Nginx that is down when a switch is undone must find the old tier when it starts.
-        """
+    def switch_back(self, live: Live) -> None:
+        """Undo a switch, even of an Nginx that is down: the tier that it left must be what it finds when it starts."""
         self.host.write({self.layout.live: File(live_default(live).encode())})
         self.host.run(commands.set_live(self.container, self.site, live), timeout=_TIMEOUT)
 

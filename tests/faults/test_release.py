@@ -39,7 +39,7 @@ def test_a_migration_that_hangs_is_ended_after_its_time(pebble: Deployment) -> N
 
 def test_a_migration_that_is_killed_counts_as_failed(pebble: Deployment, tmp_path: Path) -> None:
     """As the kernel does when memory runs out."""
-    found = f'docker ps --quiet --filter name={pebble.name} --filter label=com.docker.compose.oneoff=True'
+    found = f"docker ps --quiet --filter name={pebble.name} --filter label=com.docker.compose.oneoff=True"
     kill = f'(until [ "$({found})" ]; do sleep 0.1; done; docker kill $({found})) >/dev/null 2>&1 &'
     with pebble.edited("app.py", GOOD, 'MODE = "endless"'):
         ran = pebble.deploy(status=7, environ=docker_that(tmp_path, '*" run "*migrate*', kill))
@@ -68,9 +68,8 @@ def test_a_release_that_dies_of_its_verification_is_taken_back(taken_back: Deplo
     [
         ("echo 'pg_dump: error: no room on the quarry' >&2; exit 1", "no room on the quarry"),
         ("exit 0", "pg_restore does not read it"),
-        ("head -c 40 /dev/zero; exit 0", "pg_restore does not read it"),
     ],
-    ids=["fails", "is empty", "is rubbish"],
+    ids=["fails", "is empty"],
 )
 def test_without_a_good_backup_a_deploy_goes_no_further(
     pebble: Deployment, tmp_path: Path, does: str, told: str

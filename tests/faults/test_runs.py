@@ -68,6 +68,7 @@ def test_a_plan_that_has_gone_stale_is_refused(deployed: Deployment) -> None:
         assert not (deployed.server / "lock").exists()
 
 
+@pytest.mark.long
 def test_releases_stay_in_order_when_the_clock_goes_back(deployed: Deployment) -> None:
     """A release of 2099 was made while the clock ran ahead; beside it lies what a file system of its own brings."""
     deployed.deploy()

@@ -96,7 +96,7 @@ def test_a_reload_that_fails_brings_the_old_site_back(pebble: Deployment, tmp_pa
     assert journal(pebble)[-1]["outcome"] == "reverted"
 
 
-@pytest.mark.parametrize("at", ["the switch", "switching back"])
+@pytest.mark.parametrize("at", [pytest.param("the switch", marks=pytest.mark.long), "switching back"])
 def test_an_edge_that_dies_finds_the_old_release_when_it_is_back(
     taken_back: Deployment, tmp_path: Path, at: str
 ) -> None:
