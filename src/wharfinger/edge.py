@@ -58,12 +58,21 @@ class Edge:
         try:
             self.host.run(compose.up(self.project, str(self.layout.edge / "compose.yaml")), timeout=_START_TIMEOUT)
             self.engine.wait_healthy(self.project, {SERVICE: 1}, timeout=60, note=lambda _: None)
-        except WharfingerError:
+        except WharfingerError as error:
             if not running:
                 self.host.run(compose.down(self.project), timeout=_START_TIMEOUT, check=False)
+            if isinstance(error, CommandFailed):
+                raise self._does_not_start(error) from None
             raise
         if running:
             self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
+
+    def _does_not_start(self, error: CommandFailed) -> WharfingerError:
+        return WharfingerError(
+            f"{self.host.name}: the edge does not start",
+            details=error.details,
+            fix=f"mend what is said there: a port that another process listens on (ss -ltnp), or {self.layout.edge}",
+        )
 
     def put_site(self, content: bytes, live: Live) -> None:
         """Put the site's file in place once the whole configuration passes its test with it, and reload.
@@ -101,6 +110,11 @@ class Edge:
         """Send the site's traffic somewhere else from the next request on, and make that survive a restart."""
         self.host.run(commands.set_live(self.container, self.site, live), timeout=_TIMEOUT)
         self.host.write({self.layout.live: File(live_default(live).encode())})
+
+    def switch_back(self, live: Live) -> None:
+        """Undo a switch, even of an Nginx that is down: the tier that it left must be what it finds when it starts."""
+        self.host.write({self.layout.live: File(live_default(live).encode())})
+        self.host.run(commands.set_live(self.container, self.site, live), timeout=_TIMEOUT)
 
     def probe(self, slot: str, service: str, path: str) -> None:
         """Return once Nginx itself reaches a service in a slot; raises WharfingerError where it does not.

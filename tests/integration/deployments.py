@@ -143,9 +143,15 @@ class Deployment:
         self.wharfinger("down", "--env", "local", "--volumes", "--yes", status=None)
         for project in (f"{self.name}-local", self.edge):
             docker("compose", "--project-name", project, "down", "--volumes", "--remove-orphans", "--timeout", "1")
-        images = docker("image", "ls", "--quiet", "--no-trunc", "--filter", f"reference=*/{self.name}/*").split()
-        for image in set(images):  # one of equal content may belong to another deployment too, and go with that
-            subprocess.run(("docker", "image", "rm", "--force", image), capture_output=True, timeout=60, check=False)
+        # By name: another deployment of the same source may have the same image under names of its own.
+        shown = ("--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}")
+        listed = docker("image", "ls", *shown, "--filter", f"reference=*/{self.name}/*").splitlines()
+        names = set()
+        for repository, tag, digest in map(str.split, listed):
+            names |= {f"{repository}:{tag}", f"{repository}@{digest}"}
+        known = [name for name in names if not name.endswith("<none>")]
+        if known:
+            docker("image", "rm", "--force", *known)
 
 
 def make(folder: Path, source: Path, name: str, registry: str) -> Deployment:

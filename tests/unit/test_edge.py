@@ -124,6 +124,16 @@ def test_a_switch_that_nginx_refuses_does_not_survive_a_restart_either() -> None
     assert contents(host) == OLD_FILES
 
 
+def test_switching_back_survives_an_nginx_that_is_down() -> None:
+    host = RecordingHost({LAYOUT.live: live_default(GREEN).encode()})
+    host.answer("PUT", status=1)
+
+    with pytest.raises(WharfingerError):
+        edge_of(host).switch_back(BLUE)
+
+    assert contents(host) == {LAYOUT.live: live_default(BLUE).encode()}, "what it finds when it starts again"
+
+
 def test_a_tier_is_reached_as_soon_as_nginx_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
     host = RecordingHost()
     host.answer("curl", stdout="404")
@@ -192,6 +202,17 @@ def test_an_edge_that_does_not_come_up_is_taken_away_unless_it_served_before(
         server(host, engine).edge.start(SHARED)
 
     assert asked(host) == after
+
+
+def test_an_edge_whose_port_is_taken_is_told_with_its_mend() -> None:
+    host = RecordingHost()
+    host.answer("up", status=1, stderr="address already in use")
+
+    with pytest.raises(WharfingerError, match="the edge does not start") as told:
+        server(host, RecordingEngine(calls=host.calls)).edge.start(SHARED)
+
+    assert told.value.details == ("address already in use",)
+    assert "port" in told.value.fix
 
 
 def test_files_of_the_edge_can_be_read_by_nginx() -> None:

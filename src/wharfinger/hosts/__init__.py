@@ -77,7 +77,10 @@ class Host(Protocol):
         """Return a file's content, or None where there is none."""
 
     def write(self, files: Mapping[PurePosixPath, File]) -> None:
-        """Write files, each atomically and durably, making folders as needed."""
+        """Write files, each atomically and durably, making folders as needed.
+
+        Raises WharfingerError naming the file that was not written, which is then what it was before.
+        """
 
     def create(self, path: PurePosixPath, file: File) -> bool:
         """Write a file that must not exist yet; return False, and change nothing, where it does."""

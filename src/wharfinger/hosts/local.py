@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from wharfinger.errors import CommandFailed
+from wharfinger.errors import CommandFailed, WharfingerError
 from wharfinger.hosts import Completed, File, processes
 from wharfinger.hosts.files import fsync_folder, write_atomically
 from wharfinger.secrets import Secret
@@ -70,8 +70,14 @@ class LocalHost:
     def write(self, files: Mapping[PurePosixPath, File]) -> None:
         """Write files; see `Host.write`."""
         for path, file in files.items():
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(Path(path), file.content, file.mode)
+            try:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(Path(path), file.content, file.mode)
+            except OSError as error:
+                raise WharfingerError(
+                    f"{self.name}: {path} was not written: {error.strerror}",
+                    fix=f"df -h {path.parent} shows what room there is, and ls -l who may write",
+                ) from error
 
     def create(self, path: PurePosixPath, file: File) -> bool:
         """Write a new file; see `Host.create`."""

@@ -10,8 +10,8 @@ from typing import Final
 
 from wharfinger.commands import compose
 from wharfinger.console import Step as Shown
-from wharfinger.engine import PROJECT, Engine
-from wharfinger.errors import StepFailed
+from wharfinger.engine import ONE_OFF, PROJECT, Engine
+from wharfinger.errors import CommandFailed, StepFailed
 from wharfinger.hosts import File, Host
 from wharfinger.model.release import Layout, Slot
 from wharfinger.runtimes import Note
@@ -52,8 +52,18 @@ class ComposeRuntime:
 
     def migrate(self, release: str, *, timeout: float, note: Note) -> None:
         """Run the migration; see `Runtime.migrate`."""
-        argv = compose.run_once(self.layout.target.app_project(release), self._file(release), "migrate")
-        done = self.host.run(argv, timeout=timeout, check=False, on_line=note)
+        project = self.layout.target.app_project(release)
+        argv = compose.run_once(project, self._file(release), "migrate")
+        try:
+            done = self.host.run(argv, timeout=timeout, check=False, on_line=note)
+        except CommandFailed:
+            # Only Compose was ended. The container, which undoing removes, is still there to be asked.
+            left = self.engine.containers({PROJECT: project, ONE_OFF: "True"})
+            raise StepFailed(
+                f"{self.host.name}: the migration did not end within {timeout:g} s",
+                details=[line for container in left for line in self.engine.logs(container.id)],
+                fix="see what it waits for, such as a lock in the database; or give it more time: migrate.timeout",
+            ) from None
         if done.status != 0:
             lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
             raise StepFailed(

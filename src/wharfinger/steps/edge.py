@@ -86,4 +86,4 @@ class Switch:
     def undo(self, world: World) -> None:
         """Switch back to the old tier, which still runs."""
         if self.previous is not None:
-            world.edge.switch(self.previous)
+            world.edge.switch_back(self.previous)

@@ -23,6 +23,9 @@ class Handler(BaseHTTPRequestHandler):
             body = json.dumps({"status": "healthy" if healthy else "sick", "version": VERSION}).encode()
             self.send_response(200 if healthy else 503)
         else:
+            if MODE == "mortal" and self.headers["User-Agent"] == "wharfinger":  # it dies of being verified
+                print("a pebble fell on me", file=sys.stderr, flush=True)
+                os._exit(9)
             body = json.dumps({"version": VERSION, "greeting": os.environ.get("GREETING")}).encode()
             self.send_response(200 if MODE != "wrong" else 500)
         self.send_header("Content-Length", str(len(body)))
@@ -35,18 +38,25 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main() -> int:
-    """Migrate or serve."""
+    """Migrate, work or serve."""
     if sys.argv[1:] == ["migrate"]:
-        print("applying 0001_pebbles")
+        print("applying 0001_pebbles", flush=True)
         if MODE == "unmigratable":
             print("column pebbles.colour does not exist", file=sys.stderr)
             return 1
+        if MODE == "endless":
+            time.sleep(3600)
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if sys.argv[1:] == ["worker"]:
+        if MODE == "lame":
+            print("the queue is full of sand", file=sys.stderr)
+            return 4
+        time.sleep(3600)
     if MODE == "crash":
         print("cannot open the quarry", file=sys.stderr)
         return 3
     server = ThreadingHTTPServer(("", 3000), Handler)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if MODE == "slow":
         time.sleep(3600)
     server.serve_forever()

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from wharfinger.errors import WharfingerError
 from wharfinger.hosts import File
 from wharfinger.hosts.local import LocalHost
 
@@ -32,6 +33,17 @@ def test_written_files_have_their_mode_and_their_folders(tmp_path: Path) -> None
     assert (tmp_path / "a/b/x").read_bytes() == b"1"
     assert (mode(tmp_path / "a/b/x"), mode(tmp_path / "a/.env")) == (0o644, 0o600)
     assert names(tmp_path / "a") == [".env", "b"]
+
+
+def test_a_file_that_cannot_be_written_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"in the way")
+
+    with pytest.raises(
+        WharfingerError, match=r"local: .*/file/x was not written: (Not a directory|File exists)"
+    ) as told:
+        HOST.write({posix(tmp_path / "file" / "x"): File(b"1")})
+
+    assert f"df -h {tmp_path}/file" in told.value.fix
 
 
 def test_a_file_that_is_not_there_reads_as_none(tmp_path: Path) -> None:
