@@ -11,12 +11,10 @@ import asyncio
 import base64
 import contextlib
 import hashlib
-import http.client
 import json
 import os
 import signal
 import struct
-import sys
 import time
 
 VERSION = "one"
@@ -131,17 +129,5 @@ async def main() -> None:
     os._exit(0)
 
 
-def healthy() -> bool:
-    """Whether the app in this container answers."""
-    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=2)
-    try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except OSError:
-        return False
-
-
 if __name__ == "__main__":
-    if sys.argv[1:] == ["health"]:
-        sys.exit(not healthy())
     asyncio.run(main())
