@@ -74,7 +74,7 @@ class Connection:
 
 @dataclass
 class Http:
-    """Plain requests; those that keep their connection take an idle one, look whether it was closed, and never retry."""
+    """Plain requests; those on kept connections take an idle one, look whether it was closed, and never retry."""
 
     address: Address
     path: str = "/"

@@ -98,7 +98,7 @@ class Load:
     """A generator at work in its own process, as long as the block runs."""
 
     def __init__(self, port: int, name: str, shape: str, *, rate: float, seconds: float, path: str = "/") -> None:
-        self._output = tempfile.TemporaryFile()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `finish`
         words = ("--port", str(port), "--name", name, "--shape", shape, "--path", path)
         self._limit = seconds
         self._process = subprocess.Popen(

@@ -79,7 +79,8 @@ async def answer(writer: asyncio.StreamWriter, method: str, path: str, content: 
     body = json.dumps(told).encode()
     writer.write(
         f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"X-Version: {VERSION}\r\nCache-Control: {store}\r\n\r\n".encode() + body
+        f"X-Version: {VERSION}\r\nCache-Control: {store}\r\n\r\n".encode()
+        + body
     )
     await writer.drain()
 
