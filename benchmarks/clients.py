@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -55,6 +56,12 @@ class Connection:
         """End it."""
         self.writer.close()
 
+    async def closed(self) -> None:
+        """End it, and wait until it has ended."""
+        self.writer.close()
+        with contextlib.suppress(OSError):
+            await self.writer.wait_closed()
+
     def send(self, method: str, path: str, *headers: str) -> None:
         """Begin a request."""
         lines = (f"{method} {path} HTTP/1.1", f"Host: {self.address.name}", *headers)
@@ -104,7 +111,12 @@ class Http:
             connection.send("GET", path or self.path, "Connection: close")
             return _version(await connection.answer())
         finally:
-            connection.close()
+            await connection.closed()
+
+    async def close(self) -> None:
+        """End every connection that is kept."""
+        while self.idle:
+            await self.idle.pop().closed()
 
     async def upload(self, path: str, seconds: float) -> str:
         """Send 256 KiB in chunks over so many seconds; return the version that got all of them."""
@@ -152,6 +164,11 @@ class WebSocket:
                 self._drop()
                 raise
             return self.asked, self._version
+
+    async def close(self) -> None:
+        """End it without a word."""
+        if self._connection is not None:
+            await self._connection.closed()
 
     async def _open(self, now: float) -> None:
         self.asked, self._connection = now, await Connection.open(self.address)

@@ -32,8 +32,14 @@ class Contender(Protocol):
     """What can put a version of the app into service."""
 
     name: str
-    domain: str
-    http_port: int
+
+    @property
+    def domain(self) -> str:
+        """The name by which it is asked."""
+
+    @property
+    def http_port(self) -> int:
+        """Where it answers on loopback."""
 
     def put(self, version: str) -> None:
         """Bring a version, whose image is there, into service; return once that is reported done."""
@@ -86,6 +92,8 @@ class Wharfinger:
 
     deployment: Deployment
     name: str = "wharfinger"
+    base: str | None = None
+    """The release that rollbacks go to; None: the one before."""
 
     @classmethod
     def make(cls, folder: Path, registry: str, *, replicas: int, source: Path = APP) -> Wharfinger:
@@ -123,8 +131,9 @@ class Wharfinger:
         self.deployment.deploy("--yes")
 
     def back(self) -> None:
-        """Roll back to the release before."""
-        self.deployment.wharfinger("rollback", "--env", "local", "--yes")
+        """Roll back."""
+        to = () if self.base is None else ("--to", self.base)
+        self.deployment.wharfinger("rollback", "--env", "local", "--yes", *to)
 
     def reload_edge(self) -> None:
         """Reload its Nginx."""

@@ -68,6 +68,7 @@ class Generator:
             await asyncio.sleep(max(0.0, began + number / self._rate - loop.time()))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=GIVE_UP + 1)
+        await asyncio.gather(self._http.close(), *(socket.close() for socket in self._sockets))
 
     async def _send(self, due: float, request: Request) -> None:
         loop = asyncio.get_running_loop()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -48,7 +50,7 @@ class Course:
     spans: list[Timed] = field(default_factory=list)
 
     def do(self, act: Callable[[], object], version: str | None = None) -> None:
-        """Do something that brings a version into service (None: the same as before), and let the load go on a while."""
+        """Do something that brings a version into service (None: the same as before), and let the load go on."""
         done = timed(act)
         self.spans.append(done)
         if version is not None:
@@ -90,6 +92,7 @@ def ours(registry: str, replicas: int, versions: int, source: Path | None = None
                 for number in range(versions):
                     made.build(f"v{number}")
                 made.put("v0")
+                made.base = made.deployment.status()["release"]
             yield made
         finally:
             made.remove()
@@ -114,7 +117,7 @@ def deploys_and_rollbacks(subject: Wharfinger, rounds: int) -> Callable[[Course]
 
     def act(course: Course) -> None:
         for number in range(1, rounds + 1):
-            course.do(lambda version=f"v{number}": subject.put(version), f"v{number}")
+            course.do(partial(subject.put, f"v{number}"), f"v{number}")
             course.do(subject.back, "v0")
 
     return act
@@ -126,7 +129,7 @@ def there_and_back(subject: Contender, rounds: int) -> Callable[[Course], None]:
     def act(course: Course) -> None:
         for _ in range(rounds):
             for version in ("v1", "v0"):
-                course.do(lambda version=version: subject.put(version), version)
+                course.do(partial(subject.put, version), version)
 
     return act
 
@@ -230,9 +233,8 @@ def atlas_under_load(registry: str, rate: float) -> Loaded:
     """Deploy the worked stack, with two replicas, and change and roll it back under load."""
     with ours(registry, 2, 0, ATLAS) as subject:
         deployment = subject.deployment
-        deployment.edit(
-            "stack.yaml", f"    domain: {subject.domain}\n", f"    domain: {subject.domain}\n    scale: {{api: 2}}\n"
-        )
+        domain = f"    domain: {subject.domain}\n"
+        deployment.edit("stack.yaml", domain, f"{domain}    scale: {{api: 2}}\n")
         deployment.deploy()
         subject.name = "wharfinger, sevra-atlas"
 
@@ -247,7 +249,5 @@ def atlas_under_load(registry: str, rate: float) -> Loaded:
 
 def machine() -> str:
     """Say what this was measured on, as far as it matters and no further."""
-    import os
-
-    load = os.getloadavg()[0]
-    return f"{os.cpu_count()} cores, Docker {docker('version', '--format', '{{.Server.Version}}')}, load average {load:.1f} at the end"
+    engine, load = docker("version", "--format", "{{.Server.Version}}"), os.getloadavg()[0]
+    return f"{os.cpu_count()} cores, Docker {engine}, load average {load:.1f} at the end"
