@@ -16,7 +16,7 @@ nox.options.error_on_missing_interpreters = True
 nox.options.error_on_external_run = True
 
 ROOT = Path(__file__).parent
-TYPED = ("src", "tests", "docs", "noxfile.py", "tasks.py")
+TYPED = ("src", "tests", "docs", "benchmarks", "noxfile.py", "tasks.py")
 STACKS = sorted(path.parent.name for path in ROOT.glob("stacks/*/tests"))
 
 # uv reads neither pip's settings nor, by default, the machine's own certificates.
@@ -148,6 +148,22 @@ def faults(session: nox.Session) -> None:
     install(session, "dev")
     ensure_stock_images(session)
     session.run("pytest", "-n", "auto", "--dist", "loadfile", "tests/faults", *session.posargs)
+
+
+@nox.session
+def load(session: nox.Session) -> None:
+    """A deploy and a rollback under each shape of load: no request is lost or late. `bench` is the long version."""
+    install(session, "dev")
+    ensure_stock_images(session)
+    session.run("pytest", "tests/load", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Deploys and rollbacks under load against plain Compose and the floor; `-- --short` does each once."""
+    install(session, "dev")
+    ensure_stock_images(session)
+    session.run("python", "-m", "benchmarks", *session.posargs)
 
 
 @nox.session(default=False)

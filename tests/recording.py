@@ -201,7 +201,9 @@ class RecordingEngine(Engine):
         """Say what engine this is."""
         return (26, 1)
 
-    def containers(self, labels: Mapping[str, str | None]) -> tuple[Container, ...]:
+    def containers(
+        self, labels: Mapping[str, str | None], *, of: Callable[[str], bool] = bool
+    ) -> tuple[Container, ...]:
         """Find containers by project and by being one-off ones; other labels are not kept."""
         project, one_off = labels.get(PROJECT), labels.get(ONE_OFF)
         return tuple(
@@ -209,7 +211,9 @@ class RecordingEngine(Engine):
                 (
                     container
                     for container in self.held
-                    if project in {None, container.project} and one_off in {None, str(container.name in self.one_offs)}
+                    if of(container.project)
+                    and project in {None, container.project}
+                    and one_off in {None, str(container.name in self.one_offs)}
                 ),
                 key=lambda container: container.name,
             )

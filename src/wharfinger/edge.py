@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
@@ -21,6 +21,7 @@ _TIMEOUT: Final = 30.0
 _START_TIMEOUT: Final = 120.0
 _PROBE_WITHIN: Final = 10.0
 _PROBE_PAUSE: Final = 0.03
+_QUIET_PAUSE: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,22 @@ class Edge:
                     fix=f"docker logs {self.container} says why",
                 )
             time.sleep(_PROBE_PAUSE)
+
+    def await_quiet(self, project: str, *, within: float, note: Callable[[str], None]) -> None:
+        """Return once Nginx holds no connection to a project's containers, or after `within` seconds.
+
+        A project that gets no new requests is then done with the old ones, those on WebSockets too, whatever its
+        services make of SIGTERM. Nobody tells of the end of a connection, so this looks five times a second.
+        """
+        deadline = time.monotonic() + within
+        addresses = [address for container in self.engine.project(project) for address in container.addresses]
+        while addresses:
+            table = self.host.run(commands.connections(self.container), timeout=_TIMEOUT, check=False)
+            left = commands.open_to(table.stdout, addresses)  # none where Nginx does not run
+            if not left or time.monotonic() + _QUIET_PAUSE > deadline:
+                return
+            note(f"{left} connection{'s'[: left != 1]} in use")
+            time.sleep(_QUIET_PAUSE)
 
     def _test_or_restore(self, before: Mapping[PurePosixPath, bytes | None]) -> None:
         try:

@@ -45,6 +45,8 @@ class Container:
     restarts: int
     since: str
     """When its present state began, ISO 8601 in UTC."""
+    addresses: tuple[str, ...] = ()
+    """Its IPv4 addresses, one for each network that it is connected to."""
 
     @property
     def is_ready(self) -> bool:
@@ -98,11 +100,16 @@ class Engine:
         major, minor, *_ = self._api.version()["Version"].split(".")
         return int(major), int(minor)
 
-    def containers(self, labels: Mapping[str, str | None]) -> tuple[Container, ...]:
-        """Return the containers, running or not, that have all these labels (None: with any value), by name."""
+    def containers(
+        self, labels: Mapping[str, str | None], *, of: Callable[[str], bool] = bool
+    ) -> tuple[Container, ...]:
+        """Return the containers, running or not, that have all these labels (None: with any value), by name.
+
+        `of` says of a project's name whether its containers are wanted; the others are not looked at.
+        """
         wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
         listed = self._api.containers(all=True, filters={"label": wanted})
-        found = (self._inspect(entry["Id"]) for entry in listed)
+        found = (self._inspect(entry["Id"]) for entry in listed if of(entry["Labels"].get(PROJECT, "-")))
         return tuple(sorted((container for container in found if container), key=lambda container: container.name))
 
     def project(self, name: str) -> tuple[Container, ...]:
@@ -226,7 +233,7 @@ class Engine:
         except docker.errors.NotFound:
             return None
         labels, state = facts["Config"]["Labels"], facts["State"]
-        running = state["Status"] == "running"
+        running, networks = state["Status"] == "running", facts["NetworkSettings"]["Networks"]
         return Container(
             id=facts["Id"],
             name=facts["Name"].removeprefix("/"),
@@ -239,6 +246,7 @@ class Engine:
             exit_code=state["ExitCode"],
             restarts=facts["RestartCount"],
             since=state["StartedAt"] if running else state["FinishedAt"],
+            addresses=tuple(network["IPAddress"] for network in networks.values() if network["IPAddress"]),
         )
 
 

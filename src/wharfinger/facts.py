@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -15,6 +16,7 @@ from wharfinger.hosts import Host
 from wharfinger.model.release import Layout, Live, Release
 
 _LISTENING: Final = "0A"
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,23 @@ class Observed:
 
 def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Iterable[PurePosixPath]) -> Observed:
     """Read everything that a plan for one environment rests on; `files` are those that it may write."""
+
+    def is_tier(project: str) -> bool:
+        return layout.target.release_of(project) is not None
+
     link = host.link_target(layout.current)
     current = link.rpartition("/")[2] if link else None
-    containers = engine.containers({PROJECT: None, ONE_OFF: "False"})
+    live = _in_the_background(edge.live)
+    containers = engine.containers(
+        {PROJECT: None, ONE_OFF: "False"},
+        of=lambda project: project in {layout.target.name, edge.project} or is_tier(project),
+    )
     tiers: dict[str, list[Container]] = {}
     for container in containers:
         release = layout.target.release_of(container.project)
         if release is not None:
             tiers.setdefault(release, []).append(container)
-    for container in engine.containers({PROJECT: None, ONE_OFF: "True"}):
+    for container in engine.containers({PROJECT: None, ONE_OFF: "True"}, of=is_tier):
         release = layout.target.release_of(container.project)
         if release is not None and release != current:  # a migration that outlived its run
             tiers.setdefault(release, []).append(container)
@@ -66,7 +76,7 @@ def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Itera
     return Observed(
         releases=tuple(_releases(host, layout)),
         current=current,
-        live=(edge.live() or fallback) if edge_containers else fallback,
+        live=(live() or fallback) if edge_containers else fallback,
         tiers={release: tuple(found) for release, found in tiers.items()},
         data=tuple(container for container in containers if container.project == layout.target.name),
         edge=edge_containers,
@@ -74,6 +84,14 @@ def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Itera
         ports_taken=_ports_taken(host),
         free_bytes=host.free_bytes(layout.root),
     )
+
+
+def _in_the_background(ask: Callable[[], _Answer]) -> Callable[[], _Answer]:
+    """Begin to ask, and return what waits for the answer: a question to the edge takes as long as all others."""
+    pool = ThreadPoolExecutor(max_workers=1)
+    answer = pool.submit(ask)
+    pool.shutdown(wait=False)
+    return answer.result
 
 
 def _releases(host: Host, layout: Layout) -> Iterable[Release]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from wharfinger.model.release import Live
@@ -9,6 +10,7 @@ from wharfinger.model.release import Live
 _CONFIGURATION: Final = "/etc/nginx/wharfinger/nginx.conf"
 _ASK: Final = ("curl", "--silent", "--show-error", "--unix-socket", "/run/wharfinger/control.sock")
 _CONTROL: Final = (*_ASK, "--fail")
+_OPEN: Final = ("01", "02")  # established, or about to be: linux/include/net/tcp_states.h
 
 
 def test(container: str) -> tuple[str, ...]:
@@ -41,3 +43,15 @@ def probe(container: str, site: str, slot: str, service: str, path: str) -> tupl
         *("--max-time", "5"),
         f"http://edge/probe/{site}/{slot}/{service}{path}",
     )
+
+
+def connections(container: str) -> tuple[str, ...]:
+    """List the TCP connections of the edge, as proc(5)'s net/tcp."""
+    return ("docker", "exec", container, "cat", "/proc/net/tcp")
+
+
+def open_to(table: str, addresses: Iterable[str]) -> int:
+    """Return how many connections in a `connections` table lead to any of the IPv4 addresses."""
+    wanted = {bytes(map(int, address.split(".")))[::-1].hex().upper() for address in addresses}
+    fields = (line.split() for line in table.splitlines()[1:])
+    return sum(line[2].partition(":")[0] in wanted and line[3] in _OPEN for line in fields)

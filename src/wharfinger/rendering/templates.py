@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -13,6 +13,20 @@ from wharfinger.errors import InvalidInput
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+
+@cache
+def _environment(folders: tuple[Path, ...]) -> Environment:
+    """Return what compiles the templates of these folders: once, though a deploy renders everything three times."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(  # noqa: S701 - what is made is Nginx and YAML, where HTML escapes would be wrong
+        loader=FileSystemLoader(folders),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,7 @@ class Templates:
         from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError
 
         try:
-            return self._environment.get_template(name).render(values, template=f"templates/{name}")
+            return _environment(self.folders).get_template(name).render(values, template=f"templates/{name}")
         except TemplateNotFound as error:
             raise self._missing(str(error.name or name)) from None
         except TemplateSyntaxError as error:
@@ -45,18 +59,6 @@ class Templates:
         except (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
             where = self._line_of(error.__traceback__) or name
             raise self._broken(where, str(error) or type(error).__name__, name) from error
-
-    @cached_property
-    def _environment(self) -> Environment:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-        return Environment(  # noqa: S701 - what is made is Nginx and YAML, where HTML escapes would be wrong
-            loader=FileSystemLoader(self.folders),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-        )
 
     def _line_of(self, trace: TracebackType | None) -> str | None:
         """Return FILE:LINE of the innermost template that an error came through."""

@@ -68,8 +68,11 @@ class Retire:
         return f"retire {self.release}"
 
     def run(self, world: World, shown: Shown) -> None:
-        """Stop it gracefully."""
+        """Wait until its last request is done, as long as `drain` at most, then stop it gracefully."""
         shown.note(f"requests in flight have {self.drain:g} s")
+        if self.drain:
+            project = world.layout.target.app_project(self.release)
+            world.edge.await_quiet(project, within=self.drain, note=shown.note)
         world.runtime.stop_app(self.release, drain=self.drain)
 
     def undo(self, world: World) -> None:

@@ -50,8 +50,10 @@ def test_every_service_has_a_group_in_both_slots_whether_routed_or_not() -> None
 def test_which_slot_a_request_goes_to_is_decided_when_it_comes() -> None:
     text = render()
 
-    assert f"set $wharfinger_group {NAME}-$wharfinger_slot-api;" in block(text, "location /")
-    assert f"set $wharfinger_group {NAME}-$wharfinger_slot-worker;" in block(text, "location /admin/")
+    for path, service in {"/": "api", "/admin/": "worker"}.items():
+        location = block(text, f"location {path}")
+        assert f"set $wharfinger_service {service};" in location
+        assert f"set $wharfinger_group {NAME}-$wharfinger_slot-$wharfinger_service;" in location
     assert "blue" not in text.split("server {", 1)[1]
 
 
@@ -61,7 +63,7 @@ def test_which_slot_a_request_goes_to_is_decided_when_it_comes() -> None:
 def test_health_goes_where_its_longest_route_leads_uncached_and_unlogged(health: str, service: str) -> None:
     location = block(render(health=health), f"location = {health}")
 
-    assert f"$wharfinger_slot-{service};" in location
+    assert f"set $wharfinger_service {service};" in location
     assert "set $wharfinger_quiet 1;" in location
     assert "proxy_cache off;" in location
 

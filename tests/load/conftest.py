@@ -1,0 +1,19 @@
+"""Deployments as the integration tests make them."""
+
+from tests.integration.conftest import (
+    docker_compose_file,
+    docker_compose_project_name,
+    make_deployment,
+    registry,
+    registry_port,
+    stock,
+)
+
+__all__ = [
+    "docker_compose_file",
+    "docker_compose_project_name",
+    "make_deployment",
+    "registry",
+    "registry_port",
+    "stock",
+]
