@@ -59,7 +59,7 @@ def test_the_traffic_goes_back_to_the_current_release_and_no_orphan_stays(
 ) -> None:
     observed = serving(wanted(), tiers=tiers, live=live)
 
-    assert tuple(recovery_steps(observed)) == steps
+    assert tuple(recovery_steps(observed, LAYOUT)) == steps
     assert (slot_in_use(observed), live_after(observed)) == (slot, after)
     assert set(tiers_after(observed)) == set(tiers) - {step.release for step in steps if isinstance(step, Retire)}
 
