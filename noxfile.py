@@ -135,10 +135,19 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def integration(session: nox.Session) -> None:
-    """Against a real engine, real databases and a real Nginx."""
+    """Against a real engine, real databases and a real Nginx; of the faults, those that are quick."""
     install(session, "dev")
     ensure_stock_images(session)
-    session.run("pytest", "-n", "auto", "--dist", "loadfile", "tests/integration", *session.posargs)
+    quick = ("-m", "not long", "tests/integration", "tests/faults")
+    session.run("pytest", "-n", "auto", "--dist", "loadfile", *quick, *session.posargs)
+
+
+@nox.session(default=False)
+def faults(session: nox.Session) -> None:
+    """Everything that can go wrong in a deploy, and a kill at every step of one."""
+    install(session, "dev")
+    ensure_stock_images(session)
+    session.run("pytest", "-n", "auto", "--dist", "loadfile", "tests/faults", *session.posargs)
 
 
 @nox.session(default=False)

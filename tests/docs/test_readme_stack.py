@@ -15,14 +15,6 @@ from typing import Any
 import pytest
 from tests.docs import documents
 from tests.docs.documents import ROOT
-from tests.integration.conftest import (  # noqa: F401 - fixtures
-    docker_compose_file,
-    docker_compose_project_name,
-    make_deployment,
-    registry,
-    registry_port,
-    stock,
-)
 from tests.integration.deployments import Deployment
 
 from wharfinger.tasks import namespace

@@ -91,7 +91,7 @@ def remains(deployment: Deployment, *, release: str | None) -> list[str]:
     networks = docker("network", "ls", "--filter", f"name={deployment.name}", "--format", "{{.Name}}").split()
     found = [each for each in containers if each not in tiers]
     found += [f"missing: {each}" for each in tiers if each not in containers]
-    found += [each for each in networks if not release or each.startswith(f"{name}-2") and release not in each]
+    found += [each for each in networks if not release or (each.startswith(f"{name}-2") and release not in each)]
     found += [f"unfinished: {each}" for each in unfinished(deployment)]
     files = (path for path in deployment.server.rglob("*") if path.is_file())
     found += [str(each) for each in files if each.name.startswith(".") and each.name != ".env"]
@@ -102,7 +102,9 @@ def remains(deployment: Deployment, *, release: str | None) -> list[str]:
         found += [str(each) for each in (*sites, deployment.server / "current") if each.is_symlink() or each.exists()]
         found += [str(each) for each in (deployment.server / "releases").glob("*")]
     else:
-        found += [f"not recorded: {each.name}" for each in (deployment.server / "releases").iterdir() if not _good(each)]
+        found += [
+            f"not recorded: {each.name}" for each in (deployment.server / "releases").iterdir() if not _good(each)
+        ]
         if [each.name for each in sites if each.suffix == ".conf"] and _site(deployment) != _own_site(deployment):
             found.append("the site is not that of the current release")
     return found

@@ -70,7 +70,8 @@ class Host(Protocol):
     def left_running(self, words: Sequence[tuple[str, ...]], *, within: float, end: bool = False) -> tuple[str, ...]:
         """Wait `within` seconds for processes in whose argv some of `words` follow each other.
 
-        Return the command lines of those that run on. With `end` they are killed after that, each with its process group.
+        Return the command lines of those that run on. With `end` they are killed after that, each with its process
+        group.
         """
 
     def attach(self, argv: Sequence[str], *, without: bytes = b"") -> int:
