@@ -62,7 +62,7 @@ def type_in(command: str, folder: Path, *, status: int = 0) -> tuple[int, str]:
 
 
 @pytest.fixture
-def hello(make_deployment: Callable[[Path], Deployment], tmp_path: Path) -> Deployment:  # noqa: F811
+def hello(make_deployment: Callable[[Path], Deployment], tmp_path: Path) -> Deployment:
     """The README's stack in a project with the checkout's tasks, not yet deployed."""
     made = make_deployment(source(tmp_path))
     shutil.copy(ROOT / "tasks.py", made.project)
