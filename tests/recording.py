@@ -113,6 +113,12 @@ class RecordingHost:
         self.files[path] = File(content, mode)
         return len(content), "0" * 64
 
+    def left_running(self, words: Sequence[tuple[str, ...]], *, within: float, end: bool = False) -> tuple[str, ...]:
+        """Find no process."""
+        if end:
+            self.calls.append(("end", tuple(words)))
+        return ()
+
     def attach(self, argv: Sequence[str], *, without: bytes = b"") -> int:
         """Record a command; see `Host.attach`."""
         return self.run(argv, timeout=0, check=False).status
@@ -141,6 +147,11 @@ class RecordingHost:
         self.calls.append(("create", path))
         self.files[path] = file
         return True
+
+    def remove_if(self, path: PurePosixPath, content: bytes) -> None:
+        """Remove a file of that content; see `Host.remove_if`."""
+        if self.read(path) == content:
+            self.remove(path)
 
     def append(self, path: PurePosixPath, line: str) -> None:
         """Append a line; see `Host.append`."""
@@ -254,6 +265,10 @@ class RecordingRuntime:
     def start_data(self, files: Mapping[str, File], services: tuple[str, ...], *, note: Note) -> None:
         """Remember it."""
         self._called("start_data", services)
+
+    def stop_data(self) -> None:
+        """Remember it."""
+        self._called("stop_data")
 
     def pull(self, images: tuple[str, ...], *, shown: Shown) -> None:
         """Remember it."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from wharfinger import runner
+from wharfinger.commands import compose
 from wharfinger.connecting import Server
 from wharfinger.console import Console
 from wharfinger.errors import WharfingerError
 from wharfinger.hosts import operator
 from wharfinger.journal import Journal
-from wharfinger.lock import deploy_lock
+from wharfinger.lock import deploy_lock, deploying, remove_stale
 from wharfinger.model.stack import Stack
 from wharfinger.planning import Plan
 from wharfinger.project import Place
 from wharfinger.showing import agree, show
+
+_SETTLED_WITHIN: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,21 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
+def settle(server: Server) -> None:
+    """Return once the commands of a run that was killed have ended, or have had time to: a plan needs a still picture.
+
+    Raises LockHeld where the run goes on.
+    """
+    busy = deploying(server.host, server.layout)
+    if busy is not None:
+        remove_stale(server.host, server.layout)
+    if server.host.read(server.layout.lock) is not None:
+        releases = server.host.names_in(server.layout.releases)
+        target = server.layout.target
+        projects = (target.name, *(target.app_project(release) for release in releases))
+        server.host.left_running(tuple(map(compose.words, projects)), within=_SETTLED_WITHIN)
+
+
 def carry_out(
     make_plan: Callable[[], Plan],
     place: Place,
@@ -55,8 +74,11 @@ def carry_out(
     Once the lock is held the plan is made anew; raises WharfingerError when it has changed in the meantime.
     Its steps are run unless it has none or `consent` stops after it.
     """
+    settle(server)
     plan, where = make_plan(), f"{place.target.name} on {server.host.name}"
     if not plan.steps:
+        if not consent.plan_only and remove_stale(server.host, server.layout):
+            console.say(f"the lock of a run of {where} that was cut off is gone")
         for warning in plan.warnings:
             console.warn(warning)
         return Outcome(plan)
@@ -71,5 +93,5 @@ def carry_out(
                 f"{where} changed while the plan was being agreed to; nothing was done",
                 fix=f"invoke {plan.action}",
             )
-        journal = Journal(server.host, server.layout.journal / f"{now()[:19]}-{plan.action}.jsonl", now)
+        journal = Journal(server.host, server.layout.journal / f"{now()[:23]}-{plan.action}.jsonl", now)
         return Outcome(plan, runner.run(plan, server.world(stack), journal, console, by=str(who)))

@@ -62,6 +62,7 @@ def _findings(place: Place, server: Server) -> Iterator[Finding]:
     if engine.fine:
         yield _clock(host)
         yield from _ports(place, server)
+        yield from _runs(place, server)
         yield _images(host)
 
 
@@ -111,6 +112,12 @@ def _ports(place: Place, server: Server) -> Iterator[Finding]:
             yield Finding(f"port {port}", fine=False, seen="taken by another process", fix=fix)
         else:
             yield Finding(f"port {port}", fine=True, seen="free")
+
+
+def _runs(place: Place, server: Server) -> Iterator[Finding]:
+    observed = observe(server.host, server.engine, server.edge, server.layout, ())
+    for run in observed.cut_off:
+        yield Finding("last run", fine=False, seen=str(run), fix=f"invoke recover --env {place.environment_name}")
 
 
 def _images(host: Host) -> Finding:

@@ -89,10 +89,11 @@ class Edge:
         self._test_or_restore(before)
         self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
 
-    def restore_site(self, content: bytes | None, live: bytes | None) -> None:
-        """Put back what the site's files held before (None: there were none), and reload."""
+    def restore_site(self, content: bytes | None, live: bytes | None, *, reload: bool = True) -> None:
+        """Put back what the site's files held before (None: there were none), and reload an Nginx that runs."""
         self._restore({self.layout.site: content, self.layout.live: live})
-        self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
+        if reload:
+            self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
 
     def has_sites(self) -> bool:
         """Whether any stack on the server is served."""

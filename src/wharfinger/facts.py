@@ -13,10 +13,13 @@ from pydantic import ValidationError
 from wharfinger.edge import Edge
 from wharfinger.engine import ONE_OFF, PROJECT, Container, Engine
 from wharfinger.hosts import Host
+from wharfinger.lock import Holder, deploying
 from wharfinger.model.release import Layout, Live, Release
+from wharfinger.model.run import CutOff, cut_off
 
 _LISTENING: Final = "0A"
 _Answer = TypeVar("_Answer")
+_JOURNALS_READ: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,10 @@ class Observed:
     """What the files outside release directories hold, those that a deploy may write."""
     ports_taken: frozenset[int]
     free_bytes: int = field(compare=False)
+    cut_off: tuple[CutOff, ...] = ()
+    """The runs that were killed and not put right since, the oldest first."""
+    deploying: Holder | None = None
+    """The other process that changes this environment just now."""
 
     @property
     def edge_is_ready(self) -> bool:
@@ -72,6 +79,7 @@ def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Itera
             tiers.setdefault(release, []).append(container)
     edge_containers = tuple(container for container in containers if container.project == edge.project)
     held = host.read(layout.live)
+    busy = deploying(host, layout)
     fallback = Live.parse(held.decode().partition('"')[2].partition('"')[0]) if held else None
     return Observed(
         releases=tuple(_releases(host, layout)),
@@ -83,6 +91,8 @@ def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Itera
         files={path: host.read(path) for path in files},
         ports_taken=_ports_taken(host),
         free_bytes=host.free_bytes(layout.root),
+        cut_off=() if busy else tuple(_cut_off(host, layout)),  # a run that goes on is not finished either
+        deploying=busy,
     )
 
 
@@ -102,6 +112,14 @@ def _releases(host: Host, layout: Layout) -> Iterable[Release]:
                 yield Release.model_validate_json(content)
             except ValidationError:
                 continue  # a record of another version of Wharfinger is no release to return to
+
+
+def _cut_off(host: Host, layout: Layout) -> Iterable[CutOff]:
+    """Yield the runs that did not come to an end: among the latest, since every run begins by recovering."""
+    for name in host.names_in(layout.journal)[-_JOURNALS_READ:]:
+        run = cut_off(name, host.read(layout.journal / name) or b"")
+        if run is not None:
+            yield run
 
 
 def _ports_taken(host: Host) -> frozenset[int]:

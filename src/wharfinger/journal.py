@@ -33,5 +33,9 @@ class Journal:
         """Record how it ended; a journal without this line was cut off."""
         self._write({"event": "finished", "outcome": outcome})
 
+    def abandoned(self) -> None:
+        """Record that undoing was stopped: the next run has to go on with it."""
+        self._write({"event": "abandoned"})
+
     def _write(self, facts: dict[str, Any]) -> None:
         self.host.append(self.path, json.dumps({"at": self.now(), **facts}, ensure_ascii=False, default=str))

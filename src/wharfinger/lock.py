@@ -6,15 +6,26 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
+from dataclasses import dataclass
 from typing import Final
 
 from wharfinger.errors import LockHeld
 from wharfinger.hosts import File, Host
-from wharfinger.hosts.operator import Operator, is_gone
+from wharfinger.hosts.operator import Operator, current, is_gone
 from wharfinger.model.release import Layout
 
 _ATTEMPTS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock, and since when (ISO 8601 in UTC)."""
+
+    operator: Operator
+    since: str
+
+    def __str__(self) -> str:
+        return f"{self.operator} (process {self.operator.pid}) has been deploying since {self.since}"
 
 
 @contextmanager
@@ -27,12 +38,9 @@ def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -
     for _ in range(_ATTEMPTS):
         if host.create(layout.lock, File(content)):
             break
-        _refuse_unless_stale(host, layout)
+        remove_stale(host, layout)
     else:
-        raise LockHeld(
-            f"{host.name}: others are taking over the deploy lock",
-            fix=f"try again; if nobody deploys, remove {_turn(layout)}",
-        )
+        raise LockHeld(f"{host.name}: others take the deploy lock again and again", fix="try again")
     try:
         yield
     finally:
@@ -40,42 +48,38 @@ def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -
             host.remove(layout.lock)
 
 
-def _refuse_unless_stale(host: Host, layout: Layout) -> None:
-    """Remove the lock of a process that has ended; raise LockHeld for any other."""
+def remove_stale(host: Host, layout: Layout) -> bool:
+    """Remove the lock of a process that has ended; return whether there was one, raise LockHeld for any other lock."""
     held = host.read(layout.lock)
     if held is None:
-        return
+        return False
+    holder = _holder(host, layout, held)
+    if not is_gone(holder.operator):
+        raise LockHeld(
+            f"{host.name}: {holder}",
+            fix=f"wait for it; if that process is gone, remove {layout.lock}",
+        )
+    host.remove_if(layout.lock, held)
+    return True
+
+
+def deploying(host: Host, layout: Layout) -> Holder | None:
+    """Return the other process that holds the lock; None where none does, or the one that did has ended."""
+    held = host.read(layout.lock)
+    try:
+        holder = None if held is None else _holder(host, layout, held)
+    except LockHeld:
+        return Holder(Operator("somebody", "a place that the lock does not name", 0, ""), "nobody knows when")
+    return None if holder is None or holder.operator == current() or is_gone(holder.operator) else holder
+
+
+def _holder(host: Host, layout: Layout, held: bytes) -> Holder:
     try:
         facts = json.loads(held)
         since = facts.pop("since")
-        holder = Operator(**facts)
+        return Holder(Operator(**facts), since)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise LockHeld(
             f"{host.name}: {layout.lock} is held, and does not say by whom",
             fix=f"if nobody deploys, remove {layout.lock}",
         ) from None
-    if is_gone(holder):
-        _remove_stale(host, layout, held)
-        return
-    raise LockHeld(
-        f"{host.name}: {holder} (process {holder.pid}) has been deploying since {since}",
-        fix=f"wait for it; if that process is gone, remove {layout.lock}",
-    )
-
-
-def _remove_stale(host: Host, layout: Layout, held: bytes) -> None:
-    """Remove a lock with that content, one process at a time.
-
-    Else a second one that found the same stale lock could remove the lock that the first has taken meanwhile.
-    """
-    if not host.create(_turn(layout), File(b"")):
-        return
-    try:
-        if host.read(layout.lock) == held:
-            host.remove(layout.lock)
-    finally:
-        host.remove(_turn(layout))
-
-
-def _turn(layout: Layout) -> PurePosixPath:
-    return layout.lock.with_name("lock.stale")

@@ -24,7 +24,8 @@ def roll_back(place: Place, console: Console, *, to: str | None, consent: Consen
     does not get healthy or does not verify.
     """
     with connect(place) as server:
-        paths = (server.layout.site, server.layout.live)
+        layout = server.layout
+        paths = (layout.site, layout.live, layout.current / "site.conf")
         observed = observe(server.host, server.engine, server.edge, server.layout, paths)
         release = choose(observed, to)
         wanted = _as_it_was(release, place, server)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import NoReturn
 
-from wharfinger.console import Console
+from wharfinger.console import Console, StepList
 from wharfinger.errors import Interrupted, StepFailed, WharfingerError
 from wharfinger.journal import Journal
 from wharfinger.planning import Plan
@@ -19,27 +20,53 @@ def run(plan: Plan, world: World, journal: Journal, console: Console, *, by: str
     warning, since the new release already counts.
     """
     journal.planned(plan.steps, by=by, action=plan.action)
-    done: list[Step] = []
+    begun: list[Step] = []
+    done = 0
     with console.steps([step.title for step in plan.steps]) as shown:
-        for step in plan.steps:
-            try:
-                journal.step("started", step)
-                with shown.step(step.title) as row:
-                    step.run(world, row)
-                journal.step("done", step)
-            except (Exception, KeyboardInterrupt) as error:
-                with _even_if_the_disk_is_full():
-                    journal.step("failed", step, problem=_problem(error))
-                if step.tidies:
-                    console.warn(f"{step.title} failed: {_problem(error)}; the next deploy tries again")
-                    continue
-                _undo([*done, step], world, journal, console)
-                with _even_if_the_disk_is_full():
-                    journal.finished("reverted")
-                raise _failure(plan, step, error) from error
-            done.append(step)
+        try:
+            for step in plan.steps:
+                begun.append(step)
+                _carry_out(step, world, journal, console, shown)
+                done += 1
+        except (Exception, KeyboardInterrupt) as error:
+            if all(step.tidies for step in plan.steps[done:]):  # the release counts: nothing is undone any more
+                raise Interrupted("interrupted while tidying up", fix="invoke recover goes on with it") from error
+            _compensate(plan, begun, error, world, journal, console)
     journal.finished("succeeded")
     return shown.timings
+
+
+def _carry_out(step: Step, world: World, journal: Journal, console: Console, shown: StepList) -> None:
+    try:
+        journal.step("started", step)
+        with shown.step(step.title) as row:
+            step.run(world, row)
+        journal.step("done", step)
+    except (Exception, KeyboardInterrupt) as error:
+        with _even_if_the_disk_is_full():
+            journal.step("failed", step, problem=_problem(error))
+        if not step.tidies:
+            raise
+        console.warn(f"{step.title} failed: {_problem(error)}; the next deploy tries again")
+
+
+def _compensate(
+    plan: Plan, begun: Sequence[Step], error: BaseException, world: World, journal: Journal, console: Console
+) -> NoReturn:
+    """Undo what was begun, in reverse, and raise the failure; a second Ctrl-C ends that at once, recoverably."""
+    try:
+        _undo(begun, world, journal, console)
+        with _even_if_the_disk_is_full():
+            journal.finished("reverted")
+    except KeyboardInterrupt:
+        with _even_if_the_disk_is_full():
+            journal.abandoned()
+        raise Interrupted(
+            f"interrupted while undoing `{begun[-1].title}`: not all of it is undone",
+            details=[plan.serving],
+            fix="invoke recover puts it right, and so does the next deploy",
+        ) from error
+    raise _failure(plan, begun[-1], error) from error
 
 
 def _undo(steps: Sequence[Step], world: World, journal: Journal, console: Console) -> None:
@@ -48,7 +75,8 @@ def _undo(steps: Sequence[Step], world: World, journal: Journal, console: Consol
             step.undo(world)
         except Exception as error:
             facts = {"event": "undo failed", "problem": _problem(error)}
-            console.warn(f"could not undo `{step.title}`: {_problem(error)}")
+            with contextlib.suppress(OSError):  # a terminal that is gone must not end the undoing
+                console.warn(f"could not undo `{step.title}`: {_problem(error)}")
         else:
             facts = {"event": "undone"}
         with _even_if_the_disk_is_full():

@@ -19,12 +19,13 @@ def status(place: Place, console: Console, *, as_json: bool) -> None:
     observed = _observed(place)
     current = observed.tiers.get(observed.current or "", ())
     services = [_facts_of(container) for container in (*current, *observed.data, *observed.edge)]
-    facts = {
+    facts: dict[str, Any] = {
         "stack": place.stack.name,
         "environment": place.environment_name,
         "release": observed.current,
         "url": place.environment.url if observed.current else None,
         "services": services,
+        "unfinished": _unfinished(observed),
     }
     if as_json:
         console.json(facts)
@@ -33,6 +34,8 @@ def status(place: Place, console: Console, *, as_json: bool) -> None:
         f"{place.target.name}: "
         + (f"release {observed.current} at {facts['url']}" if observed.current else "nothing deployed")
     )
+    for line in facts["unfinished"]:
+        console.warn(line)
     rows = [[str(value) for value in service.values()] for service in services]
     if rows:
         console.table(("service", "state", "health", "image", "since"), rows)
@@ -98,6 +101,13 @@ def logs(place: Place, services: tuple[str, ...], *, lines: int, follow: bool) -
 def _observed(place: Place) -> Observed:
     with connect(place) as server:
         return observe(server.host, server.engine, server.edge, server.layout, ())
+
+
+def _unfinished(observed: Observed) -> list[str]:
+    """Return what goes on, or was cut off and waits for `invoke recover`."""
+    if observed.deploying is not None:
+        return [str(observed.deploying)]
+    return [f"{run}; invoke recover puts it right" for run in observed.cut_off]
 
 
 def _facts_of(container: Container) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def test_of_many_processes_one_wins_and_the_others_learn_its_name(tmp_path: Path
     lost = [str(fact) for what, fact in heard if what == "lost"]
     assert (len(won), len(lost)) == (rounds, rounds * (RACERS - 1))
     named = [problem for problem in lost if any(f"(process {pid})" in problem for pid in won)]
-    passed_by = [problem for problem in lost if "others are taking over" in problem]
+    passed_by = [problem for problem in lost if "again and again" in problem]
     assert len(named) + len(passed_by) == len(lost)
     if not begins_stale:
         assert not passed_by

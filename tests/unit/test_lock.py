@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from pathlib import PurePosixPath
 
 import pytest
 from tests.examples import LAYOUT
@@ -13,11 +14,10 @@ from tests.recording import RecordingHost
 from wharfinger.errors import LockHeld
 from wharfinger.hosts import File
 from wharfinger.hosts.operator import Operator, current
-from wharfinger.lock import deploy_lock
+from wharfinger.lock import deploy_lock, deploying
 
 SINCE = "2026-11-20T14:30:00.000+00:00"
 ELSEWHERE = Operator("ann", "laptop", 4711, "123456")
-TURN = LAYOUT.lock.with_name("lock.stale")
 
 
 def gone() -> Operator:
@@ -100,14 +100,37 @@ def test_a_lock_that_became_another_ones_meanwhile_is_not_removed_at_the_end(hos
     assert host.read(LAYOUT.lock) == held_by(ELSEWHERE)
 
 
-def test_while_another_takes_a_stale_lock_over_nobody_else_removes_it(host: RecordingHost) -> None:
-    host.files |= {LAYOUT.lock: File(held_by(gone())), TURN: File(b"")}
+def test_a_lock_that_another_took_over_meanwhile_is_not_removed() -> None:
+    """Two find the same stale lock; the slower one must not remove what the faster one has taken."""
 
-    with pytest.raises(LockHeld, match="others are taking over the deploy lock") as caught:
+    class Overtaken(RecordingHost):
+        def remove_if(self, path: PurePosixPath, content: bytes) -> None:
+            self.files[path] = File(held_by(ELSEWHERE))
+            super().remove_if(path, content)
+
+    host = Overtaken()
+    host.files[LAYOUT.lock] = File(held_by(gone()))
+
+    with pytest.raises(LockHeld, match="ann@laptop"):
         deploy_lock(host, LAYOUT, current(), since=SINCE).__enter__()
 
-    assert str(TURN) in caught.value.fix
-    assert host.read(LAYOUT.lock) == held_by(gone())
+    assert host.read(LAYOUT.lock) == held_by(ELSEWHERE)
+
+
+@pytest.mark.parametrize(("held", "who"), [(None, None), (held_by(gone()), None), (held_by(current()), None)])
+def test_nobody_else_deploys_where_the_lock_is_free_stale_or_ours(
+    host: RecordingHost, held: bytes | None, who: None
+) -> None:
+    if held is not None:
+        host.files[LAYOUT.lock] = File(held)
+
+    assert deploying(host, LAYOUT) is who
+
+
+def test_who_deploys_is_told(host: RecordingHost) -> None:
+    host.files[LAYOUT.lock] = File(held_by(ELSEWHERE))
+
+    assert str(deploying(host, LAYOUT)) == f"ann@laptop (process 4711) has been deploying since {SINCE}"
 
 
 def test_a_lock_that_is_released_just_now_is_taken() -> None:

@@ -168,6 +168,36 @@ def test_an_undo_that_fails_is_told_and_stops_no_other() -> None:
     assert list(events(host))[-4:] == ["undone", "undo failed", "undone", "finished reverted"]
 
 
+def test_a_second_ctrl_c_stops_the_undoing_at_once_and_the_journal_says_so() -> None:
+    host = RecordingHost()
+
+    with pytest.raises(Interrupted) as caught:
+        carry_out(Verb("a"), Verb("b", undo_error=KeyboardInterrupt()), Verb("c", KeyboardInterrupt()), host=host)
+
+    assert host.calls[-2:] == [("undo", "c"), ("undo", "b")]
+    assert caught.value.exit_code == 130
+    assert "invoke recover" in caught.value.fix
+    assert list(events(host))[-2:] == ["undone", "abandoned"]
+
+
+def test_ctrl_c_between_two_steps_undoes_too() -> None:
+    """It need not come while a step runs: here it does while the journal is written."""
+
+    class Pressed(RecordingHost):
+        def append(self, path: PurePosixPath, line: str) -> None:
+            super().append(path, line)
+            if json.loads(line)["event"] == "done":
+                raise KeyboardInterrupt
+
+    host = Pressed()
+
+    with pytest.raises(Interrupted):
+        carry_out(Verb("a"), Verb("b"), host=host)
+
+    assert host.calls == [("do", "a"), ("undo", "a")]
+    assert list(events(host))[-1] == "finished reverted"
+
+
 def test_a_step_that_tidies_only_warns() -> None:
     host = RecordingHost()
 

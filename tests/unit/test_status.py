@@ -58,6 +58,7 @@ def test_programs_get_the_release_its_address_and_every_container_of_it(host: Re
         "environment": "local",
         "release": OLD,
         "url": "http://localhost:8080",
+        "unfinished": [],
     }
     assert [service["name"] for service in facts["services"]] == ["api", "worker", "postgres", "redis_queue", "nginx"]
     assert facts["services"][0] == {

@@ -12,6 +12,11 @@ from collections.abc import Iterable
 Argv = tuple[str, ...]
 
 
+def words(project: str) -> Argv:
+    """Return words by which the processes of our commands to a project are known, and nobody else's."""
+    return _compose(project)[1:]
+
+
 def config(file: str) -> Argv:
     """Check a file as Compose itself reads it, and print nothing."""
     return ("docker", "compose", "--file", file, "config", "--quiet")

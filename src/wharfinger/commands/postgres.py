@@ -10,6 +10,7 @@ from typing import Final
 Argv = tuple[str, ...]
 
 _ZSTD_SINCE: Final = 16
+_OURS: Final = "wharfinger-backup"
 # Tables whose rows pg_dump must bring along: ours, not the catalogue's, an extension's or another session's.
 _MEASURE: Final = """
 SELECT json_build_object(
@@ -40,7 +41,18 @@ def dump(container: str, *, version: int, within: int) -> Argv:
     """
     compress = "zstd:3" if version >= _ZSTD_SINCE else "1"
     options = ("--format=custom", f"--compress={compress}", "--lock-wait-timeout=60s", "--no-password")
-    return ("docker", "exec", container, "timeout", str(within), "pg_dump", *options)
+    return ("docker", "exec", "--env", f"PGAPPNAME={_OURS}", container, "timeout", str(within), "pg_dump", *options)
+
+
+def end_dumps(container: str) -> Argv:
+    """End the dumps that `dump` began; those that a person began go on."""
+    statement = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{_OURS}'"  # noqa: S608
+    return ("docker", "exec", container, "psql", "--no-psqlrc", "--quiet", "--no-password", "--command", statement)
+
+
+def words(container: str) -> tuple[Argv, ...]:
+    """Return words by which the processes of `dump`, `contents` and `read_through` are known."""
+    return ((container, "timeout"), (container, "pg_restore"))
 
 
 def contents(container: str) -> Argv:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import unicodedata
 from typing import Final, TextIO
@@ -85,10 +86,17 @@ def size(count: int) -> str:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write `text` and flush; characters that the stream's encoding lacks are spelled out, never fatal."""
+    """Write `text` and flush; characters that the stream's encoding lacks are spelled out, never fatal.
+
+    Nor is a terminal that is gone: whoever ends a run by closing its window wants it undone all the same.
+    """
     try:
-        stream.write(text)
-    except UnicodeEncodeError:
-        encoding = stream.encoding or "ascii"
-        stream.write(text.translate(_ASCII).encode(encoding, "backslashreplace").decode(encoding))
-    stream.flush()
+        try:
+            stream.write(text)
+        except UnicodeEncodeError:
+            encoding = stream.encoding or "ascii"
+            stream.write(text.translate(_ASCII).encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise

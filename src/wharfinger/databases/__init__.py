@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
+from wharfinger.commands import postgres as commands
 from wharfinger.console.text import size
 from wharfinger.databases import postgres
 from wharfinger.databases.postgres import Measured, Unreadable
@@ -20,6 +21,7 @@ from wharfinger.model.stack import Postgres, Stack
 from wharfinger.rendering.services import data_name
 
 _WITHIN: Final = 3600
+_END_WITHIN: Final = 30.0
 
 
 class BackupFailed(StepFailed):
@@ -61,6 +63,27 @@ def back_up(
         _Taking(host, name, data_name(target, name), layout.backups / f"{name}-{stamp}", within, note).run()
         for name in names
     )
+
+
+def words(target: Target, services: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Return words by which the processes that take backups of these data services are known."""
+    return tuple(each for name in services for each in commands.words(data_name(target, name)))
+
+
+def end_dumps(host: Host, target: Target, services: Iterable[str]) -> None:
+    """End the dumps that go on in the databases of a run that was killed; a database that is down has none."""
+    for name in services:
+        host.run(commands.end_dumps(data_name(target, name)), timeout=_END_WITHIN, check=False)
+
+
+def remove_unfinished(host: Host, layout: Layout, services: Iterable[str], *, stamp: str) -> None:
+    """Remove what there is of the backups of that stamp which were never read back."""
+    held = host.names_in(layout.backups)
+    for name in services:
+        stem = f"{name}-{stamp}"
+        half = {f".{stem}.dump.part"} | ({f"{stem}.dump"} if f"{stem}.json" not in held else set())
+        for each in half.intersection(held):
+            host.remove(layout.backups / each)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,13 @@ class Host(Protocol):
         The file appears only when the command has exited 0 and its bytes are on disk. Raises CommandFailed.
         """
 
+    def left_running(self, words: Sequence[tuple[str, ...]], *, within: float, end: bool = False) -> tuple[str, ...]:
+        """Wait `within` seconds for processes in whose argv some of `words` follow each other.
+
+        Return the command lines of those that run on. With `end` they are killed after that, each with its process
+        group.
+        """
+
     def attach(self, argv: Sequence[str], *, without: bytes = b"") -> int:
         """Run a command on the user's own terminal, for as long as it takes; return its exit status.
 
@@ -84,6 +91,9 @@ class Host(Protocol):
 
     def create(self, path: PurePosixPath, file: File) -> bool:
         """Write a file that must not exist yet; return False, and change nothing, where it does."""
+
+    def remove_if(self, path: PurePosixPath, content: bytes) -> None:
+        """Remove a file that holds exactly that, one process at a time; another content stays."""
 
     def append(self, path: PurePosixPath, line: str) -> None:
         """Append a line durably."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from wharfinger.errors import CommandFailed, WharfingerError
-from wharfinger.hosts import Completed, File, processes
+from wharfinger.hosts import Completed, File, leftover, processes
 from wharfinger.hosts.files import fsync_folder, write_atomically
 from wharfinger.secrets import Secret
 
@@ -53,6 +54,10 @@ class LocalHost:
             partial.unlink(missing_ok=True)
         return size, digest
 
+    def left_running(self, words: Sequence[tuple[str, ...]], *, within: float, end: bool = False) -> tuple[str, ...]:
+        """Wait for processes; see `Host.left_running`."""
+        return leftover.outwait(words, within=within, end=end)
+
     def attach(self, argv: Sequence[str], *, without: bytes = b"") -> int:
         """Run a command on the terminal; see `Host.attach`."""
         try:
@@ -92,6 +97,17 @@ class LocalHost:
             complete.unlink()
         fsync_folder(Path(path).parent)
         return True
+
+    def remove_if(self, path: PurePosixPath, content: bytes) -> None:
+        """Remove a file of that content; see `Host.remove_if`."""
+        folder = os.open(Path(path).parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)  # it goes with this process, so it never has to be taken over itself
+            if self.read(path) == content:
+                Path(path).unlink()
+                os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def append(self, path: PurePosixPath, line: str) -> None:
         """Append a line; see `Host.append`."""

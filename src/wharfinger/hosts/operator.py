@@ -21,7 +21,10 @@ class Operator:
     machine: str
     pid: int
     started: str
-    """When the process began, in the kernel's ticks since boot: tells it from a later process with its pid."""
+    """Which boot of the machine, and the kernel's ticks since it when the process began.
+
+    It tells the process from a later one with its pid, after a reboot too.
+    """
 
     def __str__(self) -> str:
         return f"{self.user}@{self.machine}"
@@ -42,10 +45,11 @@ def is_gone(operator: Operator) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """Return a process's start time, the 22nd field of proc(5)'s stat; None where it has ended."""
+    """Return the boot and a process's start time, the 22nd field of proc(5)'s stat; None where it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return None
     state, *fields = stat.rpartition(")")[2].split()
-    return None if state in _ENDED else fields[18]
+    return None if state in _ENDED else f"{boot} {fields[18]}"

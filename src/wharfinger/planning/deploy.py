@@ -15,8 +15,17 @@ from wharfinger.model.stack import Check, Environment, Stack
 from wharfinger.model.values import seconds
 from wharfinger.planning import Plan
 from wharfinger.planning.changes import file_changes, pruned, reasons, serving
-from wharfinger.planning.recovery import leftovers, live_after, recovery_steps, slot_in_use, tiers_after
-from wharfinger.rendering.site import live_default
+from wharfinger.planning.recovery import (
+    closing_steps,
+    edge_in_doubt,
+    left_behind,
+    live_after,
+    recovery_steps,
+    reverted,
+    site_after,
+    slot_in_use,
+    tiers_after,
+)
 from wharfinger.steps import Step
 from wharfinger.steps.app import Pull, Retire, StartApp
 from wharfinger.steps.data import BackUp, Migrate, StartData
@@ -78,12 +87,12 @@ def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     )
     warnings = tuple(_warnings(wanted, observed, layout))
     if not why:
-        left = tuple(f"release {tier} was left behind by a run that was cut off" for tier in leftovers(observed))
-        steps = tuple(recovery_steps(observed))
-        return Plan("deploy", observed.current or release.id, steps, left, serving(observed), warnings)
+        steps = tuple(recovery_steps(observed, layout, alone=True))
+        now = observed.current or release.id
+        return Plan("deploy", now, steps, left_behind(observed), serving(observed), warnings)
     steps = tuple(_steps(wanted, observed, layout))
     changes = _changes(wanted, observed, layout)
-    return Plan("deploy", release.id, steps, why, serving(observed), warnings, changes)
+    return Plan("deploy", release.id, steps, (*why, *left_behind(observed)), serving(observed), warnings, changes)
 
 
 def _changes(wanted: Wanted, observed: Observed, layout: Layout) -> tuple[str, ...]:
@@ -98,12 +107,13 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     release, stack = wanted.release, wanted.stack
     slot = other_slot(slot_in_use(observed))
     images = tuple(dict.fromkeys(release.images.values()))
-    recovery = tuple(recovery_steps(observed))
+    recovery = tuple(recovery_steps(observed, layout))
     edge = [StartEdge(wanted.edge_files)] if wanted.site is not None and _edge_differs(wanted, observed, layout) else []
-    if recovery and not observed.edge_is_ready:
-        yield from edge  # only an Nginx that runs can be switched back
-        edge = []
-    yield from recovery
+    for step in recovery:
+        if isinstance(step, Switch) and not observed.edge_is_ready:
+            yield from edge  # only an Nginx that runs can be switched back
+            edge = []
+        yield step
     yield UploadRelease(release.id, wanted.files)
     yield Pull(images)
     yield from edge
@@ -122,7 +132,9 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     yield Record(release.id, observed.current, succeeded)
     for tier in tiers_after(observed):
         yield Retire(tier, drain=seconds(stack.deploy.drain))
-    old, images = pruned((*observed.releases, succeeded), observed, keep=stack.deploy.keep, current=release.id)
+    yield from closing_steps(observed)
+    there = (each for each in observed.releases if each.id not in reverted(observed))
+    old, images = pruned((*there, succeeded), observed, keep=stack.deploy.keep, current=release.id)
     if old:
         yield Prune(old, images)
 
@@ -130,11 +142,7 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
 def traffic_steps(wanted: Wanted, observed: Observed, layout: Layout, live: Live) -> Iterator[Step]:
     """Yield the steps that move the traffic to a tier which runs in `live.slot`, and prove that it arrived."""
     assert wanted.site is not None and wanted.stack.site is not None  # noqa: S101, PT018 - callers ask first
-    previous = live_after(observed)
-    fallback = observed.files[layout.live]
-    if fallback is not None and previous is not None:
-        fallback = live_default(previous).encode()
-    before = (observed.files[layout.site], fallback)
+    previous, before = live_after(observed), site_after(observed, layout)
     if before[0] != wanted.site or before[1] is None:
         yield PutSite(live.release, live.slot, wanted.site, before)
     yield Switch(live.release, live.slot, previous, probes_of(wanted.stack))
@@ -158,7 +166,11 @@ def probes_of(stack: Stack) -> tuple[tuple[str, str], ...]:
 
 def _edge_differs(wanted: Wanted, observed: Observed, layout: Layout) -> bool:
     files = {layout.edge / name: content for name, content in wanted.edge_files.items()}
-    return not observed.edge_is_ready or any(observed.files[path] != content for path, content in files.items())
+    return (
+        not observed.edge_is_ready
+        or edge_in_doubt(observed)
+        or any(observed.files[path] != content for path, content in files.items())
+    )
 
 
 def _data_differs(wanted: Wanted, observed: Observed, layout: Layout) -> bool:

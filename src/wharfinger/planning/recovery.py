@@ -1,14 +1,48 @@
-"""Putting right what a deploy that was cut off left behind."""
+"""Putting right what a run that was cut off left behind.
+
+Until its release is recorded, a run is reverted; after that it is finished.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from wharfinger.facts import Observed
-from wharfinger.model.release import SLOTS, Live, Slot
+from wharfinger.model.release import SLOTS, Layout, Live, Slot
+from wharfinger.model.run import CutOff
+from wharfinger.planning import Plan
+from wharfinger.planning.changes import serving
+from wharfinger.rendering.site import live_default
 from wharfinger.steps import Step
 from wharfinger.steps.app import Retire
-from wharfinger.steps.edge import Switch
+from wharfinger.steps.edge import StartEdge, Switch
+from wharfinger.steps.recovery import CloseJournal, EndRun, RemoveRelease, RestoreSite, StopData, StopEdge
+from wharfinger.steps.releases import Prune
+
+_STARTING: Final = ("Migrate", "StartApp")
+
+
+def plan_recovery(observed: Observed, layout: Layout) -> Plan:
+    """Decide how to put right what was cut off, and nothing else; the plan is empty where nothing was."""
+    steps = tuple(recovery_steps(observed, layout, alone=True))
+    kept = tuple(tier for tier in _kept(observed, alone=True) if tier != observed.current)
+    warnings = tuple(
+        f"release {tier} serves, since {observed.current} is down; the next deploy ends that" for tier in kept
+    )
+    return Plan("recover", observed.current or "", steps, left_behind(observed), serving(observed), warnings)
+
+
+def left_behind(observed: Observed) -> tuple[str, ...]:
+    """Return in the user's words what was cut off, and what becomes of it."""
+    runs = [
+        f"{run}, and is {'finished' if run.is_committed(observed.current) else 'reverted'}" for run in observed.cut_off
+    ]
+    known = {run.release for run in observed.cut_off}
+    if any(run.is_committed(observed.current) for run in observed.cut_off):
+        known |= set(leftovers(observed))
+    tiers = [tier for tier in leftovers(observed) if tier not in known]
+    return (*runs, *(f"release {tier} was left behind by a run that was cut off" for tier in tiers))
 
 
 def leftovers(observed: Observed) -> tuple[str, ...]:
@@ -16,16 +50,62 @@ def leftovers(observed: Observed) -> tuple[str, ...]:
     return tuple(release for release in observed.tiers if release != observed.current)
 
 
-def recovery_steps(observed: Observed) -> Iterator[Step]:
-    """Yield the steps that bring the traffic back to the current release and remove all other app tiers."""
-    live, current = observed.live, observed.current
-    slot = _slot_of(observed, current)
-    if current is not None and slot is not None and live is not None and live.release != current:
-        # No way back: should the deploy fail later, the tier that the traffic comes from is gone.
-        yield Switch(current, slot, None, probes=())
-    for release in leftovers(observed):
-        if release not in tiers_after(observed):
-            yield Retire(release, drain=0)
+def recovery_steps(observed: Observed, layout: Layout, *, alone: bool = False) -> Iterator[Step]:
+    """Yield the steps that bring the traffic back to the current release and remove all that does not belong to it.
+
+    `alone` says that no deploy or rollback follows: what served nobody before is stopped too.
+    """
+    kept = _kept(observed, alone=alone)
+    runs = tuple(run for run in observed.cut_off if run.release not in kept or run.is_committed(observed.current))
+    if runs:
+        yield EndRun(tuple(dict.fromkeys(_touched(runs))), _backed_up(runs))
+    yield from _traffic_back(observed, layout, alone=alone)
+    started = (run.release for run in runs if run.release and not set(_STARTING).isdisjoint(run.begun))
+    for release in dict.fromkeys((*leftovers(observed), *started)):
+        if release not in (*kept, observed.current):
+            yield Retire(release, drain=_drain(observed, release))
+    if alone and not _served_before(observed):
+        reverted = [run for run in runs if not run.is_committed(observed.current)]
+        if _began(reverted, "StartData"):
+            yield StopData(with_files=observed.current is None)
+        if _began(reverted, "StartEdge"):
+            yield StopEdge()
+    for run in runs:
+        yield from _close(run, observed)
+
+
+def closing_steps(observed: Observed) -> Iterator[Step]:
+    """Yield what `recovery_steps` leaves to the end, since a release that was cut off serves until then."""
+    kept = _kept(observed, alone=False)
+    for run in observed.cut_off:
+        if run.release in kept and not run.is_committed(observed.current):
+            yield from _close(run, observed)
+
+
+def reverted(observed: Observed) -> frozenset[str]:
+    """Return the releases that recovery removes."""
+    return frozenset(
+        run.release
+        for run in observed.cut_off
+        if run.release and "UploadRelease" in run.begun and not run.is_committed(observed.current)
+    ) - {observed.current or ""}
+
+
+def edge_in_doubt(observed: Observed) -> bool:
+    """Whether the edge's files may have been written without being taken up."""
+    return any("StartEdge" in run.begun and "StartEdge" not in run.done for run in observed.cut_off)
+
+
+def site_after(observed: Observed, layout: Layout) -> tuple[bytes | None, bytes | None]:
+    """Return what the site's file and its live default hold once `recovery_steps` are done."""
+    live, fallback = live_after(observed), observed.files[layout.live]
+    if fallback is not None and live is not None:
+        fallback = live_default(live).encode()
+    if not _site_in_doubt(observed, alone=False):
+        return observed.files[layout.site], fallback
+    if _served_before(observed):
+        return observed.files[layout.current / "site.conf"], fallback
+    return None, None
 
 
 def tiers_after(observed: Observed) -> tuple[str, ...]:
@@ -46,6 +126,89 @@ def live_after(observed: Observed) -> Live | None:
     """Return where the traffic goes once `recovery_steps` are done."""
     slot = _slot_of(observed, observed.current)
     return Live(slot, observed.current) if slot is not None and observed.current is not None else observed.live
+
+
+def _traffic_back(observed: Observed, layout: Layout, *, alone: bool) -> Iterator[Step]:
+    ready = observed.edge_is_ready
+    back: list[Step] = []
+    if _site_in_doubt(observed, alone=alone):
+        if _served_before(observed):
+            site, fallback = site_after(observed, layout)
+            back = [RestoreSite(site, fallback, reload=ready)]
+        elif alone:
+            back = [RestoreSite(None, None, reload=ready)]
+    if not ready:  # no Nginx must start with a site that was never tested
+        yield from back
+    live, wanted = observed.live, live_after(observed)
+    switched = wanted is not None and live is not None and wanted.release == observed.current
+    # Nginx, and what it falls back on when it starts, are set one after the other.
+    default = observed.files.get(layout.live)
+    if wanted is not None and switched and (live != wanted or default not in (None, live_default(wanted).encode())):
+        if alone and not ready:
+            yield StartEdge({})
+        # No way back: should the deploy fail later, the tier that the traffic comes from is gone.
+        yield Switch(wanted.release, wanted.slot, None, probes=())
+    if ready:
+        yield from back
+    if alone and ready and edge_in_doubt(observed) and _served_before(observed):
+        yield StartEdge({})
+
+
+def _close(run: CutOff, observed: Observed) -> Iterator[Step]:
+    if run.is_committed(observed.current):
+        old = tuple(name for name in run.planned("Prune", "releases", ()) if name != observed.current)
+        if old:
+            yield Prune(old, tuple(run.planned("Prune", "images", ())))
+        yield CloseJournal(run.journal, "succeeded")
+        return
+    if run.release is not None and run.release in reverted(observed):
+        yield RemoveRelease(run.release, _backed_up((run,)))
+    yield CloseJournal(run.journal, "reverted")
+
+
+def _kept(observed: Observed, *, alone: bool) -> tuple[str, ...]:
+    """Return the tiers that go on running: what nothing replaces, and nothing preceded, does not."""
+    if alone and not _served_before(observed):
+        return ()
+    return tiers_after(observed)
+
+
+def _served_before(observed: Observed) -> bool:
+    return observed.current is not None and observed.current in observed.tiers
+
+
+def _site_in_doubt(observed: Observed, *, alone: bool) -> bool:
+    """Whether the site's file is, or may be, that of a run which is to be reverted."""
+    kept = _kept(observed, alone=alone)
+    return any(
+        "PutSite" in run.begun and not run.is_committed(observed.current) and run.release not in kept
+        for run in observed.cut_off
+    )
+
+
+def _drain(observed: Observed, release: str) -> float:
+    """Return how long requests in flight have: none are where the traffic never went."""
+    live = observed.live.release if observed.live else None
+    seconds = [
+        float(run.planned("Retire", "drain", 0))
+        for run in observed.cut_off
+        if run.is_committed(observed.current) or live == release
+    ]
+    return max(seconds, default=0)
+
+
+def _touched(runs: tuple[CutOff, ...]) -> Iterator[str]:
+    for run in runs:
+        yield from (run.release,) if run.release else ()
+        yield from (step["release"] for step in run.steps if step.get("verb") == "Retire")
+
+
+def _backed_up(runs: tuple[CutOff, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for run in runs for name in run.planned("BackUp", "services", ())))
+
+
+def _began(runs: list[CutOff], verb: str) -> bool:
+    return any(verb in run.begun for run in runs)
 
 
 def _slot_of(observed: Observed, release: str | None) -> Slot | None:

@@ -11,7 +11,7 @@ from wharfinger.model.values import seconds
 from wharfinger.planning import Plan
 from wharfinger.planning.changes import not_serving, serving
 from wharfinger.planning.deploy import Wanted, traffic_steps
-from wharfinger.planning.recovery import recovery_steps, slot_in_use, tiers_after
+from wharfinger.planning.recovery import closing_steps, left_behind, recovery_steps, reverted, slot_in_use, tiers_after
 from wharfinger.steps import Step
 from wharfinger.steps.app import Pull, Retire, StartApp
 from wharfinger.steps.releases import Record
@@ -22,7 +22,8 @@ def choose(observed: Observed, wanted: str | None) -> Release:
 
     Raises UsageError where there is none.
     """
-    successful = [release for release in observed.releases if release.succeeded is not None]
+    doomed = reverted(observed)
+    successful = [each for each in observed.releases if each.succeeded is not None and each.id not in doomed]
     if wanted is not None:
         named = next((release for release in successful if release.id == wanted), None)
         if named is None:
@@ -47,15 +48,15 @@ def plan_rollback(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
         why = not_serving(release, observed, wanted.expected, data=wanted.stack.data, with_site=wanted.site is not None)
     else:
         why = (f"release {observed.current} is to be replaced by {release.id}",)
-    steps = tuple(_steps(wanted, observed, layout)) if why else ()
-    return Plan("rollback", release.id, steps, why, serving(observed))
+    steps = _steps(wanted, observed, layout) if why else recovery_steps(observed, layout, alone=True)
+    return Plan("rollback", release.id, tuple(steps), (*why, *left_behind(observed)), serving(observed))
 
 
 def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]:
     release, deploy = wanted.release, wanted.stack.deploy
     again = release.id == observed.current
     slot = (slot_in_use(observed) or "blue") if again else other_slot(slot_in_use(observed))
-    yield from recovery_steps(observed)
+    yield from recovery_steps(observed, layout)
     yield Pull(tuple(dict.fromkeys(release.images.values())))
     yield StartApp(release.id, slot, wanted.expected, timeout=seconds(deploy.healthy_within))
     if wanted.site is not None:
@@ -64,3 +65,4 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     for tier in tiers_after(observed):
         if tier != release.id:
             yield Retire(tier, drain=seconds(deploy.drain))
+    yield from closing_steps(observed)

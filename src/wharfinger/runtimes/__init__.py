@@ -18,6 +18,9 @@ class Runtime(Protocol):
     def start_data(self, files: Mapping[str, File], services: tuple[str, ...], *, note: Note) -> None:
         """Bring the data tier up, healthy, without recreating what runs."""
 
+    def stop_data(self) -> None:
+        """Stop and remove the data tier's containers; its volumes stay."""
+
     def pull(self, images: tuple[str, ...], *, shown: Shown) -> None:
         """Fetch images by digest where the server lacks them, with a progress bar each; raises BuildFailed."""
 

@@ -38,6 +38,10 @@ class ComposeRuntime:
         expected = dict.fromkeys(services, 1)
         self.engine.wait_healthy(project, expected, timeout=_DATA_HEALTHY_WITHIN, note=note)
 
+    def stop_data(self) -> None:
+        """Stop the data tier; see `Runtime.stop_data`."""
+        self.host.run(compose.down(self.layout.target.name), timeout=_START_TIMEOUT)
+
     def pull(self, images: tuple[str, ...], *, shown: Shown) -> None:
         """Fetch images; see `Runtime.pull`."""
         missing = [image for image in images if not self.engine.has_image(image)]

@@ -12,6 +12,7 @@ from wharfinger.tasks import deploy, env, images, looking, making
 namespace = Collection(
     deploy.deploy,
     deploy.rollback,
+    deploy.recover,
     deploy.down,
     looking.status,
     looking.releases,

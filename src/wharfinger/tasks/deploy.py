@@ -62,6 +62,16 @@ def rollback(
     rolling_back.roll_back(place(c, stack, env), console(), to=to, consent=consent)
 
 
+@task(help={"env": ENVIRONMENT, "stack": STACK, "plan": _PLAN, "yes": _YES})
+def recover(c: Context, env: str, stack: str | None = None, plan: bool = False, yes: bool = False) -> None:
+    """Finish or revert what a killed run left behind; deploy and rollback do so first by themselves."""
+    from wharfinger import recovering
+    from wharfinger.carrying_out import Consent
+
+    consent = Consent(plan_only=plan or c.config.run.dry, assume_yes=yes)
+    recovering.recover(place(c, stack, env), console(), consent=consent)
+
+
 @task(
     help={
         "env": ENVIRONMENT,

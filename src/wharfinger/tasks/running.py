@@ -40,8 +40,8 @@ def task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     def decorate(body: Callable[..., Any]) -> Any:
         @functools.wraps(body)
         def guarded(context: Context, *args: Any, **kwargs: Any) -> Any:
-            for ending in (signal.SIGTERM, signal.SIGHUP):
-                signal.signal(ending, signal.default_int_handler)
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            signal.signal(signal.SIGHUP, _hung_up)
             try:
                 return body(context, *args, **kwargs)
             except WharfingerError as error:
@@ -66,6 +66,12 @@ def task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         return invoke_task(positional=[], **options)(guarded)
 
     return decorate
+
+
+def _hung_up(_signal: int, _frame: object) -> None:
+    """Do as at Ctrl-C, but once only: kernel and shell both tell of the same lost terminal."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _unforeseen(error: Exception) -> WharfingerError:

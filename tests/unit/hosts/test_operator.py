@@ -39,3 +39,8 @@ def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_only_a_process_of_this_machine_can_be_known_to_have_ended(changes: dict[str, object], gone: bool) -> None:
     assert is_gone(dataclasses.replace(current(), **changes)) is gone  # type: ignore[arg-type]
+
+
+def test_the_same_pid_and_tick_after_a_reboot_is_another_process() -> None:
+    boot, tick = current().started.split(" ")
+    assert is_gone(dataclasses.replace(current(), started=f"{boot[:-1]}x {tick}"))

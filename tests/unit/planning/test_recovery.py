@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 from tests.examples import LAYOUT
 from tests.recording import tier
-from tests.unit.planning.situations import EDGE_FILES, NEW, OLD, OLDER, SERVICES, SITE, serving, wanted
+from tests.unit.planning.situations import EDGE_FILES, NEW, OLD, OLDER, SERVICES, SITE, release, serving, wanted
 
 from wharfinger.engine import Container
+from wharfinger.errors import UsageError
+from wharfinger.facts import Observed
 from wharfinger.model.release import Live
+from wharfinger.model.run import CutOff
 from wharfinger.planning.deploy import plan_deploy
-from wharfinger.planning.recovery import live_after, recovery_steps, slot_in_use, tiers_after
+from wharfinger.planning.recovery import live_after, plan_recovery, recovery_steps, slot_in_use, tiers_after
+from wharfinger.planning.rollback import choose
 from wharfinger.rendering.site import live_default
 from wharfinger.steps import Step
 from wharfinger.steps.app import Retire, StartApp
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
+from wharfinger.steps.recovery import CloseJournal, EndRun, RemoveRelease, RestoreSite, StopData, StopEdge
+from wharfinger.steps.releases import Prune
 
 CUT_OFF = "20261120130000"
 BOTH = {OLD: tier(OLD, *SERVICES), CUT_OFF: tier(CUT_OFF, *SERVICES, slot="green")}
@@ -59,7 +68,7 @@ def test_the_traffic_goes_back_to_the_current_release_and_no_orphan_stays(
 ) -> None:
     observed = serving(wanted(), tiers=tiers, live=live)
 
-    assert tuple(recovery_steps(observed)) == steps
+    assert tuple(recovery_steps(observed, LAYOUT)) == steps
     assert (slot_in_use(observed), live_after(observed)) == (slot, after)
     assert set(tiers_after(observed)) == set(tiers) - {step.release for step in steps if isinstance(step, Retire)}
 
@@ -114,3 +123,149 @@ def test_an_edge_that_is_down_is_started_before_it_is_switched_back() -> None:
 
     assert steps[:3] == (StartEdge(EDGE_FILES), Switch(OLD, "blue", None, ()), Retire(CUT_OFF, drain=0))
     assert sum(isinstance(step, StartEdge) for step in steps) == 1
+
+
+STEPS = (
+    {"verb": "UploadRelease", "release": CUT_OFF},
+    {"verb": "BackUp", "services": ["postgres"], "stamp": CUT_OFF},
+    {"verb": "Record", "release": CUT_OFF, "previous": OLD},
+    {"verb": "Retire", "release": OLD, "drain": 10.0},
+    {"verb": "Prune", "releases": [OLDER], "images": ["old"]},
+)
+NEVER_BEGUN = ("StartEdge", "StartData")
+ORDER = ("UploadRelease", "Pull", "BackUp", "Migrate", "StartApp", "PutSite", "Switch", "Verify", "Record", "Retire")
+END, REMOVE = EndRun((CUT_OFF, OLD), ("postgres",)), RemoveRelease(CUT_OFF, ("postgres",))
+REVERTED, SUCCEEDED = CloseJournal("x.jsonl", "reverted"), CloseJournal("x.jsonl", "succeeded")
+BACK = Switch(OLD, "blue", None, ())
+
+
+def killed(last: str, *, more: tuple[str, ...] = ()) -> CutOff:
+    """A deploy of CUT_OFF that was killed within a step."""
+    begun = (*more, *ORDER[: ORDER.index(last) + 1])
+    return CutOff("x.jsonl", "deploy", "ann@laptop", "then", STEPS, begun, begun[:-1])
+
+
+def left(run: CutOff, **facts: Any) -> Observed:
+    """A server on which that run was killed; the current release's own site file is there."""
+    files = {LAYOUT.current / "site.conf": b"old site\n"} | facts.pop("files", {})
+    return dataclasses.replace(serving(wanted(), files=files, **facts), cut_off=(run,))
+
+
+@pytest.mark.parametrize(
+    ("last", "facts", "steps"),
+    [
+        ("UploadRelease", {}, (END, REMOVE, REVERTED)),
+        ("BackUp", {}, (END, REMOVE, REVERTED)),
+        pytest.param("Migrate", {}, (END, Retire(CUT_OFF, drain=0), REMOVE, REVERTED), id="seen or not, it is ended"),
+        ("StartApp", {"tiers": BOTH}, (END, Retire(CUT_OFF, drain=0), REMOVE, REVERTED)),
+        (
+            "PutSite",
+            {"tiers": BOTH},
+            (
+                END,
+                RestoreSite(b"old site\n", live_default(OLD_LIVE).encode(), reload=True),
+                Retire(CUT_OFF, drain=0),
+                REMOVE,
+                REVERTED,
+            ),
+        ),
+        (
+            "Verify",
+            {"tiers": BOTH, "live": CUT_OFF_LIVE},
+            (
+                END,
+                BACK,
+                RestoreSite(b"old site\n", live_default(OLD_LIVE).encode(), reload=True),
+                Retire(CUT_OFF, drain=10),
+                REMOVE,
+                REVERTED,
+            ),
+        ),
+    ],
+)
+def test_until_it_counts_a_run_is_reverted(last: str, facts: dict[str, Any], steps: tuple[Step, ...]) -> None:
+    plan = plan_recovery(left(killed(last), **facts), LAYOUT)
+
+    assert plan.steps == steps
+    assert plan.reasons == (f"the deploy of release {CUT_OFF} by ann@laptop was cut off in {last}, and is reverted",)
+
+
+def test_once_it_counts_a_run_is_finished() -> None:
+    observed = left(killed("Retire"), tiers=BOTH, live=CUT_OFF_LIVE, current=CUT_OFF)
+
+    plan = plan_recovery(observed, LAYOUT)
+
+    assert plan.steps == (END, Retire(OLD, drain=10), Prune((OLDER,), ("old",)), SUCCEEDED)
+    assert plan.reasons[0].endswith("and is finished")
+    assert plan.release == CUT_OFF
+
+
+def test_what_nginx_falls_back_on_is_set_back_too() -> None:
+    """It was killed between telling Nginx and writing that down, on its way back."""
+    observed = left(killed("Pull"), files={LAYOUT.live: live_default(CUT_OFF_LIVE).encode()})
+
+    assert BACK in plan_recovery(observed, LAYOUT).steps
+
+
+def test_no_nginx_starts_with_a_site_that_was_never_tested() -> None:
+    steps = plan_recovery(left(killed("Switch"), tiers=BOTH, live=CUT_OFF_LIVE, edge=[]), LAYOUT).steps
+
+    assert [type(step) for step in steps[1:4]] == [RestoreSite, StartEdge, Switch]
+    assert isinstance(steps[1], RestoreSite)
+    assert not steps[1].reload
+
+
+@pytest.mark.parametrize("live", [None, CUT_OFF_LIVE])
+def test_a_first_deploy_leaves_nothing_but_its_data(live: Live | None) -> None:
+    run = killed("Switch", more=NEVER_BEGUN)
+    tiers = {CUT_OFF: BOTH[CUT_OFF]}
+    observed = dataclasses.replace(left(run, tiers=tiers, releases=()), current=None, live=live)
+
+    assert plan_recovery(observed, LAYOUT).steps == (
+        END,
+        RestoreSite(None, None, reload=True),
+        Retire(CUT_OFF, drain=10 if live else 0),
+        StopData(with_files=True),
+        StopEdge(),
+        REMOVE,
+        REVERTED,
+    )
+
+
+def test_a_first_deploy_that_serves_does_so_until_the_next_takes_over() -> None:
+    run = killed("Verify", more=NEVER_BEGUN)
+    observed = dataclasses.replace(
+        left(run, tiers={CUT_OFF: BOTH[CUT_OFF]}, live=CUT_OFF_LIVE, releases=()), current=None
+    )
+
+    steps = plan_deploy(wanted(), observed, LAYOUT).steps
+
+    assert type(steps[0]) is not EndRun
+    assert steps[-3:] == (Retire(CUT_OFF, drain=10), REMOVE, REVERTED)
+
+
+def test_the_next_deploy_loads_a_site_of_which_nobody_knows_whether_it_was_loaded() -> None:
+    want = wanted()
+    observed = dataclasses.replace(left(killed("PutSite"), tiers={CUT_OFF: BOTH[CUT_OFF]}), current=None, live=None)
+
+    steps = plan_deploy(want, observed, LAYOUT).steps
+
+    assert PutSite(NEW, "blue", SITE, (None, None)) in steps
+
+
+def test_a_release_that_is_removed_is_none_to_go_back_to() -> None:
+    observed = left(killed("Record"), releases=(release(OLDER), release(OLD), release(CUT_OFF)), tiers=BOTH)
+
+    with pytest.raises(UsageError, match=f"no successful release {CUT_OFF}"):
+        choose(observed, CUT_OFF)
+
+
+def test_a_current_release_that_is_down_does_not_take_the_place_of_one_that_serves() -> None:
+    plan = plan_recovery(left(killed("Verify"), tiers=DOWN, live=CUT_OFF_LIVE), LAYOUT)
+
+    assert plan.steps == ()
+    assert plan.warnings == (f"release {CUT_OFF} serves, since {OLD} is down; the next deploy ends that",)
+
+
+def test_where_nothing_was_cut_off_there_is_nothing_to_recover() -> None:
+    assert plan_recovery(serving(wanted()), LAYOUT).steps == ()

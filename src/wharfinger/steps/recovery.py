@@ -1,0 +1,186 @@
+"""Verbs that put right what a run which was cut off left behind; none has an undo, and all bear being repeated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import ClassVar, Final, Literal
+
+from wharfinger import databases
+from wharfinger.commands import compose
+from wharfinger.console import Step as Shown
+from wharfinger.errors import StepFailed
+from wharfinger.steps import World
+
+_OUTWAITED: Final = 10.0
+_EDGE_OUTWAITED: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class EndRun:
+    """End what the run's own commands still do: it would work against the recovery."""
+
+    releases: tuple[str, ...]
+    services: tuple[str, ...]
+    """The data services that were to be backed up."""
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "end what is still under way"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Outwait what ends by itself, and kill the rest; commands to the edge may be another environment's."""
+        target = world.layout.target
+        projects = (target.name, *(target.app_project(release) for release in self.releases))
+        words = (*map(compose.words, projects), *databases.words(target, self.services))
+        left = (
+            *world.host.left_running(words, within=_OUTWAITED, end=True),
+            *world.host.left_running((compose.words(world.edge.project),), within=_EDGE_OUTWAITED),
+        )
+        if left:
+            raise StepFailed(f"{world.host.name}: still running: {'; '.join(left)}", fix="end it, then try again")
+        databases.end_dumps(world.host, target, self.services)
+
+    def undo(self, world: World) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreSite:
+    """Put the site's files back as they were before the run, byte for byte."""
+
+    content: bytes | None = field(repr=False)
+    live: bytes | None = field(repr=False)
+    reload: bool
+    """Whether there is an Nginx that runs, to take them up."""
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "take the site down" if self.content is None else "put the site back"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Write or remove them, and reload."""
+        world.edge.restore_site(self.content, self.live, reload=self.reload)
+
+    def undo(self, world: World) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopData:
+    """Stop a data tier that served nobody before the run; its volumes stay."""
+
+    with_files: bool
+    """Whether its Compose files go too: there were none before."""
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "stop the data tier"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Stop it."""
+        world.runtime.stop_data()
+        if self.with_files:
+            world.host.remove(world.layout.data)
+
+    def undo(self, world: World) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopEdge:
+    """Stop an edge that has no site; one that serves other stacks goes on."""
+
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "stop the edge if it has no site"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Look, and stop it."""
+        if world.edge.has_sites():
+            shown.conclude("it has others")
+        else:
+            world.edge.stop()
+
+    def undo(self, world: World) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRelease:
+    """Remove a release that never counted: its directory, and backups that were not finished."""
+
+    release: str
+    services: tuple[str, ...]
+    """The data services of which there may be a part of a backup."""
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"remove what there is of {self.release}"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Remove it."""
+        if self.release in world.runtime.running():
+            # A client that was killed leaves the engine at work on its last request: what that makes comes late.
+            world.runtime.stop_app(self.release, drain=0)
+        databases.remove_unfinished(world.host, world.layout, self.services, stamp=self.release)
+        world.host.remove(world.layout.release(self.release))
+
+    def undo(self, world: World) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseJournal:
+    """Write the end into the journal of the run, once all of it was put right."""
+
+    journal: str
+    outcome: Literal["succeeded", "reverted"]
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"close its journal: {self.outcome}"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Remove what it wrote half, then write the journal's last line."""
+        for path in _half_written(world):
+            world.host.remove(path)
+        path = world.layout.journal / self.journal
+        if not (world.host.read(path) or b"\n").endswith(b"\n"):
+            world.host.append(path, "")  # the run was cut off within a line
+        world.host.append(path, json.dumps({"event": "finished", "outcome": self.outcome, "by": "recovery"}))
+
+    def undo(self, world: World) -> None:
+        """Nothing."""
+
+
+def _half_written(world: World) -> Iterator[PurePosixPath]:
+    """Yield the temporary files of writes that were cut off, where only this environment writes."""
+    layout, running = world.layout, frozenset(world.host.names_in(PurePosixPath("/proc")))
+    owned = {
+        layout.home: (".current.", ".lock."),
+        layout.data: (".",),
+        layout.backups: (".",),
+        layout.site.parent: (f".{layout.site.name}.", f".{layout.live.name}."),
+    }
+    for folder, beginnings in owned.items():
+        for name in world.host.names_in(folder):
+            stem, _, last = name.rpartition(".")
+            # Who tries for the lock meanwhile has such a file too, with its process's id.
+            if stem and name.startswith(beginnings) and not name.endswith(".env") and last not in running:
+                yield folder / name

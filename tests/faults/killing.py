@@ -1,0 +1,128 @@
+"""What tests of kill points share: runs that are hit, visitors meanwhile, and what must not be left of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.integration.deployments import REPOSITORY, Deployment, docker
+
+PAUSE = 0.02
+_WITHIN = 120
+
+
+def hit(deployment: Deployment, points: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process that signals hit; return how it ended."""
+    environ = {"WHARFINGER_ROOT": str(deployment.project / "server"), "NO_COLOR": "1"}
+    path = f"{REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    return subprocess.run(
+        (sys.executable, "-m", "tests.faults.dying", points, *words),
+        cwd=deployment.project,
+        env={**os.environ, **environ, "PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_WITHIN,
+        check=False,
+    )
+
+
+@dataclass
+class Visitors:
+    """Constant light traffic, each request on a connection of its own."""
+
+    deployment: Deployment
+    failures: list[str] = field(default_factory=list)
+    versions: list[str] = field(default_factory=list)
+
+    def visit(self, stop: threading.Event) -> None:
+        """Ask until told to stop."""
+        while not stop.wait(PAUSE):
+            began = time.monotonic()
+            try:
+                answer = self.deployment.request("/")
+            except OSError as error:
+                self.failures.append(repr(error))
+                continue
+            if answer.status != 200:
+                self.failures.append(f"{answer.status} after {time.monotonic() - began:.2f} s")
+            else:
+                self.versions.append(answer.json()["version"])
+
+
+@contextmanager
+def visitors(deployment: Deployment) -> Iterator[Visitors]:
+    """Send visitors as long as the block runs."""
+    found, stop = Visitors(deployment), threading.Event()
+    thread = threading.Thread(target=found.visit, args=(stop,))
+    thread.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        thread.join()
+
+
+def journal(deployment: Deployment, *, last: int = 0) -> list[dict[str, Any]]:
+    """Return the lines of a run's journal; `last` counts back from the latest."""
+    path = sorted((deployment.server / "journal").iterdir())[-1 - last]
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def unfinished(deployment: Deployment) -> list[str]:
+    """Return the journals without an end."""
+    paths = sorted((deployment.server / "journal").glob("*.jsonl"))
+    return [path.name for path in paths if '"event": "finished"' not in path.read_text()]
+
+
+def remains(deployment: Deployment, *, release: str | None) -> list[str]:
+    """Return what there is beyond one deployment that serves `release` (None: beyond nothing at all)."""
+    name = f"{deployment.name}-local"
+    tiers = {f"{name}-{release}-web-1", f"{name}-postgres", f"{deployment.edge}-nginx-1"} if release else set()
+    containers = docker("ps", "--all", "--filter", f"name={deployment.name}", "--format", "{{.Names}}").split()
+    networks = docker("network", "ls", "--filter", f"name={deployment.name}", "--format", "{{.Name}}").split()
+    found = [each for each in containers if each not in tiers]
+    found += [f"missing: {each}" for each in tiers if each not in containers]
+    found += [each for each in networks if not release or (each.startswith(f"{name}-2") and release not in each)]
+    found += [f"unfinished: {each}" for each in unfinished(deployment)]
+    files = (path for path in deployment.server.rglob("*") if path.is_file())
+    found += [str(each) for each in files if each.name.startswith(".") and each.name != ".env"]
+    found += [str(each) for each in deployment.server.glob("lock*")]
+    found += [str(each) for each in deployment.server.glob("backups/*.dump") if not each.with_suffix(".json").exists()]
+    sites = list((deployment.edge_folder / "sites").glob(f"*{name}*"))
+    if not release:
+        found += [str(each) for each in (*sites, deployment.server / "current") if each.is_symlink() or each.exists()]
+        found += [str(each) for each in (deployment.server / "releases").glob("*")]
+    else:
+        found += [
+            f"not recorded: {each.name}" for each in (deployment.server / "releases").iterdir() if not _good(each)
+        ]
+        if [each.name for each in sites if each.suffix == ".conf"] and _site(deployment) != _own_site(deployment):
+            found.append("the site is not that of the current release")
+    return found
+
+
+def _good(folder: Any) -> bool:
+    return json.loads((folder / "release.json").read_text())["succeeded"] is not None
+
+
+def _site(deployment: Deployment) -> bytes:
+    return (deployment.edge_folder / "sites" / f"{deployment.name}-local.conf").read_bytes()
+
+
+def _own_site(deployment: Deployment) -> bytes:
+    return (deployment.server / "current" / "site.conf").read_bytes()
+
+
+def processes(deployment: Deployment) -> list[str]:
+    """Return the commands to this deployment's containers that still run."""
+    listed = subprocess.run(("ps", "-eo", "args"), capture_output=True, text=True, timeout=10, check=True).stdout
+    return [line for line in listed.splitlines() if f"{deployment.name}-local" in line and line.startswith("docker")]
