@@ -33,7 +33,7 @@ def main() -> int:
     times = measuring.wall_times(registry, 3 if options.short else 10)
     _say(f"deploy {times.ratio('deploy'):.2f}x, rollback {times.ratio('rollback'):.2f}x the floor")
     ours = list(_ours(registry, shapes, rounds, options.rate))
-    others = list(_others(registry, min(rounds, 3), options.rate))
+    others = list(_others(registry, shapes, min(rounds, 3), options.rate))
     atlas = measuring.atlas_under_load(registry, options.rate / 5)
     _say(_line(atlas))
     cached = measuring.micro_cache(registry)
@@ -64,12 +64,12 @@ def _ours(registry: str, shapes: list[str], rounds: int, rate: float) -> Iterato
         yield loaded
 
 
-def _others(registry: str, rounds: int, rate: float) -> Iterator[Loaded]:
+def _others(registry: str, shapes: list[str], rounds: int, rate: float) -> Iterator[Loaded]:
     with measuring.ours(registry, 2, 2) as subject:
         images = {version: subject.build(version) for version in ("v0", "v1")}
         for kind in (PlainCompose, Floor):
             with measuring.by_hand(kind, images, 2) as other:
-                for shape in ("kept", "alone", "uploads"):
+                for shape in (shape for shape in ("kept", "uploads") if shape in shapes):
                     act = measuring.there_and_back(other, rounds)
                     loaded = measuring.under_load(other, shape, rate, "v0", act)
                     _say(_line(loaded))
