@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import subprocess
 import sys
 import threading
@@ -33,6 +35,32 @@ def hit(deployment: Deployment, points: str, *words: str) -> subprocess.Complete
         timeout=_WITHIN,
         check=False,
     )
+
+
+def in_a_terminal_closed_at(deployment: Deployment, verb: str, *words: str) -> None:
+    """Run a command in a terminal whose window is closed once a step has begun, and wait for its end."""
+    ours, theirs = pty.openpty()
+    environ = {"WHARFINGER_ROOT": str(deployment.project / "server"), "TERM": "xterm"}
+    journals = deployment.server / "journal"
+    old = {path.name for path in journals.iterdir()}
+    process = subprocess.Popen(
+        (sys.executable, "-m", "tests.faults.in_terminal", *words),
+        cwd=deployment.project,
+        env={**os.environ, **environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    deadline = time.monotonic() + _WITHIN
+    begun = f'"event": "started", "verb": "{verb}"'
+    while not any(begun in path.read_text() for path in journals.iterdir() if path.name not in old):
+        assert time.monotonic() < deadline, f"{verb} was not begun"
+        if select.select([ours], [], [], PAUSE)[0]:
+            os.read(ours, 1 << 16)
+    os.close(ours)
+    process.wait(_WITHIN)
 
 
 @dataclass

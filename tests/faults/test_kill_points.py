@@ -27,10 +27,17 @@ def points(verbs: tuple[str, ...], few: tuple[str, ...], *, middle: tuple[str, .
     return [pytest.param(point, marks=() if point in few else pytest.mark.long) for point in every]
 
 
+def patient(deployment: Deployment) -> Deployment:
+    """Give its app time to begin: many run at once here, and it is not the app that is put to the test."""
+    deployment.edit("stack.yaml", "start_period: 3s", "start_period: 60s")
+    deployment.edit("stack.yaml", "healthy_within: 15s", "healthy_within: 60s")
+    return deployment
+
+
 @pytest.fixture(scope="module")
 def pebble(make_deployment: Callable[[Path], Deployment]) -> Deployment:
     """A deployed pebble with a row in its database, and an earlier release to go back to."""
-    made = make_deployment(PEBBLE)
+    made = patient(make_deployment(PEBBLE))
     made.edit("stack.yaml", "  cache: {enabled: false}", "  cache: {enabled: false}\n  upload_limit: 1m")
     made.deploy()
     docker("exec", f"{made.name}-local-postgres", *TABLE, "create table pebbles as select 'granite' as kind")
@@ -153,6 +160,16 @@ def test_one_ctrl_c_or_lost_terminal_compensates(pebble: Deployment, name: str, 
     assert killing.remains(pebble, release=release) == []
 
 
+def test_a_terminal_that_is_closed_ends_in_what_was_before(pebble: Deployment) -> None:
+    before, release = serves(pebble), current(pebble)
+    change(pebble)
+    with killing.visitors(pebble) as seen:
+        killing.in_a_terminal_closed_at(pebble, "StartApp", "deploy", "--env", "local")
+    assert killing.journal(pebble)[-1]["outcome"] == "reverted"
+    assert (seen.failures, serves(pebble), current(pebble)) == ([], before, release)
+    assert killing.remains(pebble, release=release) == []
+
+
 @pytest.mark.parametrize("second", ["undone StartApp", pytest.param("undone BackUp", marks=pytest.mark.long)])
 def test_a_second_ctrl_c_stops_at_once_and_the_journal_says_so(pebble: Deployment, second: str) -> None:
     before = serves(pebble)
@@ -188,7 +205,7 @@ def test_a_plan_of_recovery_changes_nothing(pebble: Deployment) -> None:
 @pytest.fixture(scope="module")
 def fresh(make_deployment: Callable[[Path], Deployment]) -> Deployment:
     """A pebble that was never deployed."""
-    return make_deployment(PEBBLE)
+    return patient(make_deployment(PEBBLE))
 
 
 @pytest.mark.parametrize("point", points(FIRST, ("started StartData+0.3", "done Switch"), middle=("StartData+0.3",)))

@@ -5,7 +5,7 @@ Until its release is recorded, a run is reverted; after that it is finished.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from wharfinger.facts import Observed
@@ -58,7 +58,7 @@ def recovery_steps(observed: Observed, layout: Layout, *, alone: bool = False) -
     kept = _kept(observed, alone=alone)
     runs = tuple(run for run in observed.cut_off if run.release not in kept or run.is_committed(observed.current))
     if runs:
-        yield EndRun(tuple(dict.fromkeys(_touched(runs))), _backed_up(runs))
+        yield EndRun(tuple(dict.fromkeys(_touched(runs))), _began(runs, "StartData"), _backed_up(runs))
     yield from _traffic_back(observed, layout, alone=alone)
     started = (run.release for run in runs if run.release and not set(_STARTING).isdisjoint(run.begun))
     for release in dict.fromkeys((*leftovers(observed), *started)):
@@ -200,14 +200,15 @@ def _drain(observed: Observed, release: str) -> float:
 def _touched(runs: tuple[CutOff, ...]) -> Iterator[str]:
     for run in runs:
         yield from (run.release,) if run.release else ()
-        yield from (step["release"] for step in run.steps if step.get("verb") == "Retire")
+        if "Retire" in run.begun:  # else somebody may be at work in it, who must not be ended
+            yield from (step["release"] for step in run.steps if step.get("verb") == "Retire")
 
 
 def _backed_up(runs: tuple[CutOff, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for run in runs for name in run.planned("BackUp", "services", ())))
 
 
-def _began(runs: list[CutOff], verb: str) -> bool:
+def _began(runs: Iterable[CutOff], verb: str) -> bool:
     return any(verb in run.begun for run in runs)
 
 

@@ -23,6 +23,9 @@ class EndRun:
     """End what the run's own commands still do: it would work against the recovery."""
 
     releases: tuple[str, ...]
+    """Those whose app tiers it was at work on."""
+    with_data: bool
+    """Whether it was at work on the data tier."""
     services: tuple[str, ...]
     """The data services that were to be backed up."""
     tidies: ClassVar[bool] = False
@@ -35,7 +38,8 @@ class EndRun:
     def run(self, world: World, shown: Shown) -> None:
         """Outwait what ends by itself, and kill the rest; commands to the edge may be another environment's."""
         target = world.layout.target
-        projects = (target.name, *(target.app_project(release) for release in self.releases))
+        data = (target.name,) if self.with_data else ()
+        projects = (*data, *(target.app_project(release) for release in self.releases))
         words = (*map(compose.words, projects), *databases.words(target, self.services))
         left = (
             *world.host.left_running(words, within=_OUTWAITED, end=True),

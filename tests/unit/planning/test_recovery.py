@@ -134,7 +134,7 @@ STEPS = (
 )
 NEVER_BEGUN = ("StartEdge", "StartData")
 ORDER = ("UploadRelease", "Pull", "BackUp", "Migrate", "StartApp", "PutSite", "Switch", "Verify", "Record", "Retire")
-END, REMOVE = EndRun((CUT_OFF, OLD), ("postgres",)), RemoveRelease(CUT_OFF, ("postgres",))
+END, REMOVE = EndRun((CUT_OFF,), False, ("postgres",)), RemoveRelease(CUT_OFF, ("postgres",))
 REVERTED, SUCCEEDED = CloseJournal("x.jsonl", "reverted"), CloseJournal("x.jsonl", "succeeded")
 BACK = Switch(OLD, "blue", None, ())
 
@@ -195,7 +195,8 @@ def test_once_it_counts_a_run_is_finished() -> None:
 
     plan = plan_recovery(observed, LAYOUT)
 
-    assert plan.steps == (END, Retire(OLD, drain=10), Prune((OLDER,), ("old",)), SUCCEEDED)
+    end = EndRun((CUT_OFF, OLD), False, ("postgres",))
+    assert plan.steps == (end, Retire(OLD, drain=10), Prune((OLDER,), ("old",)), SUCCEEDED)
     assert plan.reasons[0].endswith("and is finished")
     assert plan.release == CUT_OFF
 
@@ -222,7 +223,7 @@ def test_a_first_deploy_leaves_nothing_but_its_data(live: Live | None) -> None:
     observed = dataclasses.replace(left(run, tiers=tiers, releases=()), current=None, live=live)
 
     assert plan_recovery(observed, LAYOUT).steps == (
-        END,
+        EndRun((CUT_OFF,), True, ("postgres",)),
         RestoreSite(None, None, reload=True),
         Retire(CUT_OFF, drain=10 if live else 0),
         StopData(with_files=True),

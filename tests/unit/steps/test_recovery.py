@@ -20,7 +20,7 @@ JOURNAL = LAYOUT.journal / "x.jsonl"
 def test_what_the_run_still_does_is_ended_by_name_and_nothing_else() -> None:
     host = RecordingHost()
 
-    run_step(EndRun((CUT_OFF, OLD), ("postgres",)), world(STACK, host))
+    run_step(EndRun((CUT_OFF, OLD), True, ("postgres",)), world(STACK, host))
 
     (ended,) = [words for verb, words in host.calls if verb == "end"]
     name = "sevra-atlas-local"
@@ -38,7 +38,7 @@ def test_what_does_not_end_stops_the_recovery() -> None:
             return ("docker compose up",)
 
     with pytest.raises(StepFailed, match="still running: docker compose up"):
-        run_step(EndRun((CUT_OFF,), ()), world(STACK, Stubborn()))
+        run_step(EndRun((CUT_OFF,), False, ()), world(STACK, Stubborn()))
 
 
 @pytest.mark.parametrize("reload", [True, False])
