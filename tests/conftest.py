@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -57,13 +58,12 @@ def registry(registry_port: int, stock: None, docker_services: Services) -> str:
 @pytest.fixture(scope="module")
 def make_deployment(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], Deployment]]:
     """Return a function that makes a deployment of a stack's folder; all are removed at the end."""
-    made: list[Deployment] = []
+    with ExitStack() as removals:  # one that fails keeps no other from being removed
 
-    def make(source: Path) -> Deployment:
-        name = f"t{secrets.token_hex(4)}"
-        made.append(deployments.make(tmp_path_factory.mktemp(name), source, name, registry))
-        return made[-1]
+        def make(source: Path) -> Deployment:
+            name = f"t{secrets.token_hex(4)}"
+            made = deployments.make(tmp_path_factory.mktemp(name), source, name, registry)
+            removals.callback(made.remove)
+            return made
 
-    yield make
-    for deployment in made:
-        deployment.remove()
+        yield make

@@ -24,10 +24,11 @@ WORKER: Final = """\
   worker:
     image: app
     command: [python, app.py, worker]
+    healthcheck: {test: [python, app.py, works], interval: 1s, retries: 2, start_period: 1s}
     mem_limit: 64m
 migrate:
 """
-"""What gives the pebble stack a second service, one without a health check."""
+"""What gives the pebble stack a second service."""
 
 _PATIENCE: Final = 120.0
 _EVERY: Final = 0.04

@@ -177,7 +177,6 @@ def failures(seen: Watched) -> None:
 def test_nothing_that_was_said_holds_a_secret(watched: Watched) -> None:
     holding = {why: watched.canaries.found_in(text) for why, text in watched.said.items()}
     assert {why: found for why, found in holding.items() if found} == {}
-    assert all(watched.said.values()), "everything said something"
 
 
 def test_only_files_of_values_hold_secrets_and_only_their_owner_may_read_them(watched: Watched) -> None:

@@ -38,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main() -> int:
-    """Migrate, work or serve."""
+    """Migrate, work, say whether work is done, or serve."""
     if sys.argv[1:] == ["migrate"]:
         print("applying 0001_pebbles", flush=True)
         if MODE == "unmigratable":
@@ -48,10 +48,11 @@ def main() -> int:
             time.sleep(3600)
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if sys.argv[1:] == ["works"]:
+        return MODE == "lame"
     if sys.argv[1:] == ["worker"]:
         if MODE == "lame":
-            print("the queue is full of sand", file=sys.stderr)
-            return 4
+            print("the queue is full of sand", flush=True)
         time.sleep(3600)
     if MODE == "crash":
         print("cannot open the quarry", file=sys.stderr)
