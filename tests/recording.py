@@ -8,7 +8,7 @@ written in one list (`calls`), which they can share, so that a test sees the ord
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -242,7 +242,15 @@ class RecordingEngine(Engine):
         """Whether the image was given to this engine."""
         return reference in self.images
 
-    def wait_healthy(self, project: str, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
+    def wait_healthy(
+        self,
+        project: str,
+        expected: Mapping[str, int],
+        *,
+        timeout: float,
+        note: Note,
+        besides: Collection[str] = (),
+    ) -> None:
         """Return, or raise what `unhealthy` says."""
         self.calls.append(("wait", project, dict(expected)))
         if project in self.unhealthy:
@@ -278,6 +286,10 @@ class RecordingRuntime:
         """Remember it."""
         self._called("migrate", release)
 
+    def seed(self, release: str, *, timeout: float, note: Note) -> None:
+        """Remember it."""
+        self._called("seed", release)
+
     def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
         """Remember it."""
         self._called("start_app", release, slot)
@@ -285,6 +297,18 @@ class RecordingRuntime:
     def stop_app(self, release: str, *, drain: float) -> None:
         """Remember it."""
         self._called("stop_app", release, drain)
+
+    def choose(self, release: str, *, slot: Slot | None = None, scale: Mapping[str, int] | None = None) -> None:
+        """Remember it."""
+        self._called("choose", release, slot, scale)
+
+    def start_more(self, release: str, slot: Slot, more: Mapping[str, int], *, timeout: float, note: Note) -> None:
+        """Remember it."""
+        self._called("start_more", release, slot, more)
+
+    def stop_replicas(self, release: str, names: Collection[str], *, drain: float) -> None:
+        """Remember it."""
+        self._called("stop_replicas", release, tuple(sorted(names)), drain)
 
     def remove_images(self, images: tuple[str, ...]) -> None:
         """Remember it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 from collections.abc import Mapping
@@ -26,10 +27,13 @@ _ID: Final = "%Y%m%d%H%M%S"
 _MINIMUM_FREE: Final = 512 << 20
 
 
-def deploy(place: Place, console: Console, *, consent: Consent, from_environ: bool, no_cache: bool) -> None:
+def deploy(
+    place: Place, console: Console, *, consent: Consent, from_environ: bool, no_cache: bool, seeded: bool = False
+) -> None:
     """Bring what the stack describes to its server, or say that it is there already.
 
-    All that can fail without touching the server fails first. Raises WharfingerError, with the old release serving.
+    All that can fail without touching the server fails first; where `seeded`, new databases are seeded too. Raises
+    WharfingerError, with the old release serving.
     """
     settings = preparing.values_of(place, console, from_environ=from_environ)
     with connect(place) as server:
@@ -44,7 +48,7 @@ def deploy(place: Place, console: Console, *, consent: Consent, from_environ: bo
             else:
                 with steps.step("build and push") as shown:
                     images = preparing.images_pushed(place, shown, no_cache=no_cache)
-        wanted = want(place, settings, images, engine_version, server)
+        wanted = dataclasses.replace(want(place, settings, images, engine_version, server), seeded=seeded)
 
         def make_plan() -> Plan:
             observed = look(wanted, server)

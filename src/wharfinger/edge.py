@@ -13,6 +13,7 @@ from wharfinger.commands import edge as commands
 from wharfinger.engine import Engine
 from wharfinger.errors import CommandFailed, InvalidInput, WharfingerError
 from wharfinger.hosts import Completed, File, Host
+from wharfinger.model.maintenance import Maintenance
 from wharfinger.model.release import Layout, Live
 from wharfinger.rendering.site import live_default
 
@@ -117,6 +118,22 @@ class Edge:
         """Undo a switch, even of an Nginx that is down: the tier that it left must be what it finds when it starts."""
         self.host.write({self.layout.live: File(live_default(live).encode())})
         self.host.run(commands.set_live(self.container, self.site, live), timeout=_TIMEOUT)
+
+    def close(self, maintenance: Maintenance, page: bytes) -> None:
+        """Answer 503 and that page from the next request on, to all but those who may pass; restarts change nothing."""
+        self.host.write({self.layout.maintenance_page: File(page)})
+        self._tell_maintenance(maintenance.value)
+        self.host.write({self.layout.maintenance: File(maintenance.default.encode(), 0o600)})
+
+    def open(self) -> None:
+        """End the maintenance from the next request on."""
+        self._tell_maintenance("off")
+        self.host.remove(self.layout.maintenance)
+        self.host.remove(self.layout.maintenance_page)
+
+    def _tell_maintenance(self, value: str) -> None:
+        argv = commands.set_maintenance(self.container, self.site)
+        self.host.run(argv, timeout=_TIMEOUT, stdin=value.encode())
 
     def probe(self, slot: str, service: str, path: str) -> None:
         """Return once Nginx itself reaches a service in a slot; raises WharfingerError where it does not.

@@ -9,7 +9,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -162,9 +162,17 @@ class Engine:
             )
 
     def wait_healthy(
-        self, project: str, expected: Mapping[str, int], *, timeout: float, note: Callable[[str], None]
+        self,
+        project: str,
+        expected: Mapping[str, int],
+        *,
+        timeout: float,
+        note: Callable[[str], None],
+        besides: Collection[str] = (),
     ) -> None:
         """Return once so many containers of every service are healthy; `note` hears of progress.
+
+        Containers named in `besides` do not count, whatever their state.
 
         Waits on the engine's events. Raises Unhealthy as soon as one container exits, is found unhealthy, or the
         time-out (in seconds) passes.
@@ -172,7 +180,7 @@ class Engine:
         deadline = time.monotonic() + timeout
         with self._events(project) as changes:
             while True:
-                containers = self.project(project)
+                containers = [each for each in self.project(project) if each.name not in besides]
                 self._refuse_failed(containers)
                 ready = [container for container in containers if container.is_ready]
                 if all(sum(c.service == service for c in ready) >= count for service, count in expected.items()):

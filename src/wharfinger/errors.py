@@ -3,7 +3,7 @@
 Exit codes (stable; CI may rely on them):
 
     0    done, or already up to date
-    1    WharfingerError      anything not named below; `--check` found a difference; Invoke knows no such task or flag
+    1    WharfingerError      anything else; `--check` or `health` found something; Invoke knows no such task or flag
     2    UsageError           unknown stack, environment, release or service
     3    InvalidInput         stack file, contract, env values, templates or site are not valid
     4    NotReady             the machine lacks something: engine, Compose, buildx, disk, a free port

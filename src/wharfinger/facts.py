@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,8 +13,10 @@ from pydantic import ValidationError
 
 from wharfinger.edge import Edge
 from wharfinger.engine import ONE_OFF, PROJECT, Container, Engine
+from wharfinger.errors import WharfingerError
 from wharfinger.hosts import Host
 from wharfinger.lock import Holder, deploying
+from wharfinger.model.maintenance import Maintenance
 from wharfinger.model.release import Layout, Live, Release
 from wharfinger.model.run import CutOff, cut_off
 
@@ -44,6 +47,10 @@ class Observed:
     """The runs that were killed and not put right since, the oldest first."""
     deploying: Holder | None = None
     """The other process that changes this environment just now."""
+    scale: Mapping[str, int] = field(default_factory=dict)
+    """How many replicas `scale` asked for, by service; it goes before what the stack file says."""
+    maintenance: Maintenance | None = None
+    """Who passes while the site is under maintenance; None: it is not."""
 
     @property
     def edge_is_ready(self) -> bool:
@@ -93,6 +100,8 @@ def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Itera
         free_bytes=host.free_bytes(layout.root),
         cut_off=() if busy else tuple(_cut_off(host, layout)),  # a run that goes on is not finished either
         deploying=busy,
+        scale=_scale(host, layout),
+        maintenance=Maintenance.parse((host.read(layout.maintenance) or b"").decode()),
     )
 
 
@@ -120,6 +129,17 @@ def _cut_off(host: Host, layout: Layout) -> Iterable[CutOff]:
         run = cut_off(name, host.read(layout.journal / name) or b"")
         if run is not None:
             yield run
+
+
+def _scale(host: Host, layout: Layout) -> dict[str, int]:
+    held = host.read(layout.scale)
+    try:
+        return {str(name): int(count) for name, count in json.loads(held or b"{}").items()}
+    except (ValueError, TypeError, AttributeError):
+        raise WharfingerError(
+            f"{host.name}: {layout.scale} is not a JSON object of whole numbers",
+            fix="correct it, or remove it for what the stack file says",
+        ) from None
 
 
 def _ports_taken(host: Host) -> frozenset[int]:

@@ -7,9 +7,10 @@ import json
 import socket
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from wharfinger.model.maintenance import HEADER
 from wharfinger.model.stack import Check
 from wharfinger.model.values import seconds
 
@@ -27,6 +28,8 @@ class Address:
     connect_to: str
     port: int
     tls: bool = False
+    token: str | None = field(default=None, repr=False)
+    """What lets a request pass while the site is under maintenance."""
 
 
 def failure(address: Address, check: Check) -> str | None:
@@ -64,7 +67,10 @@ def _request(address: Address, check: Check, deadline: float) -> tuple[int, byte
     try:
         if address.tls:
             connection.sock = ssl.create_default_context().wrap_socket(connection.sock, server_hostname=address.host)
-        connection.request(check.method, check.path, headers={"User-Agent": "wharfinger", "Cache-Control": "no-cache"})
+        headers = {"User-Agent": "wharfinger", "Cache-Control": "no-cache"}
+        if address.token is not None:
+            headers[HEADER] = address.token
+        connection.request(check.method, check.path, headers=headers)
         response = connection.getresponse()
         return response.status, _body(response, deadline)
     finally:

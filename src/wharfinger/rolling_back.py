@@ -28,7 +28,7 @@ def roll_back(place: Place, console: Console, *, to: str | None, consent: Consen
         paths = (layout.site, layout.live, layout.current / "site.conf")
         observed = observe(server.host, server.engine, server.edge, server.layout, paths)
         release = choose(observed, to)
-        wanted = _as_it_was(release, place, server)
+        wanted = as_it_was(release, place, server)
 
         def make_plan() -> Plan:
             seen = observe(server.host, server.engine, server.edge, server.layout, paths)
@@ -41,7 +41,7 @@ def roll_back(place: Place, console: Console, *, to: str | None, consent: Consen
             console.summary([("release", release.id), ("url", place.environment.url)], outcome.timings)
 
 
-def _as_it_was(release: Release, place: Place, server: Server) -> Wanted:
+def as_it_was(release: Release, place: Place, server: Server) -> Wanted:
     """Return a release as its directory on the server describes it, whatever the stack file says today."""
     folder = server.layout.release(release.id)
     description = server.host.read(folder / "stack.json")

@@ -24,6 +24,8 @@ def status(place: Place, console: Console, *, as_json: bool) -> None:
         "environment": place.environment_name,
         "release": observed.current,
         "url": place.environment.url if observed.current else None,
+        "scale": dict(observed.scale),
+        "maintenance": {"allow": list(observed.maintenance.allow)} if observed.maintenance else None,
         "services": services,
         "unfinished": _unfinished(observed),
     }
@@ -36,6 +38,11 @@ def status(place: Place, console: Console, *, as_json: bool) -> None:
     )
     for line in facts["unfinished"]:
         console.warn(line)
+    if observed.scale:
+        console.data("scaled: " + " ".join(f"{name}={count}" for name, count in observed.scale.items()))
+    if observed.maintenance:
+        passing = ", ".join(observed.maintenance.allow)
+        console.data("under maintenance" + (f"; {passing} may pass" if passing else ""))
     rows = [[str(value) for value in service.values()] for service in services]
     if rows:
         console.table(("service", "state", "health", "image", "since"), rows)

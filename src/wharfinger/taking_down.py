@@ -42,6 +42,8 @@ def _stop(place: Place, server: Server, console: Console, *, volumes: bool) -> N
     observed = observe(host, server.engine, server.edge, layout, (layout.site,))
     runtime = server.world(place.stack).runtime
     with console.steps(()) as steps:
+        if volumes and observed.edge_is_ready and observed.maintenance is not None:
+            server.edge.open()
         if observed.edge_is_ready and observed.files[layout.site] is not None:
             with steps.step("take the site down"):
                 server.edge.restore_site(None, None)

@@ -16,6 +16,7 @@ from wharfinger import status
 from wharfinger.connecting import Server
 from wharfinger.engine import Container
 from wharfinger.errors import UsageError
+from wharfinger.hosts import File
 from wharfinger.project import Place
 
 PLACE = Place(Path("/p"), Path("/p/stacks/sevra-atlas"), STACK, "local")
@@ -58,6 +59,8 @@ def test_programs_get_the_release_its_address_and_every_container_of_it(host: Re
         "environment": "local",
         "release": OLD,
         "url": "http://localhost:8080",
+        "scale": {},
+        "maintenance": None,
         "unfinished": [],
     }
     assert [service["name"] for service in facts["services"]] == ["api", "worker", "postgres", "redis_queue", "nginx"]
@@ -92,6 +95,17 @@ def test_where_nothing_is_deployed_that_is_said(monkeypatch: pytest.MonkeyPatch)
     assert heard.data == "sevra-atlas-local: nothing deployed\n"
     facts = json.loads(as_json.data)
     assert (facts["release"], facts["url"], facts["services"]) == (None, None, [])
+
+
+def test_what_was_scaled_is_told(host: RecordingHost) -> None:
+    host.files[LAYOUT.scale] = File(b'{"api": 3}')
+    heard, as_json = Heard(), Heard()
+
+    status.status(PLACE, heard.console, as_json=False)
+    status.status(PLACE, as_json.console, as_json=True)
+
+    assert "scaled: api=3" in heard.data.splitlines()
+    assert json.loads(as_json.data)["scale"] == {"api": 3}
 
 
 def test_releases_are_listed_from_the_newest(host: RecordingHost) -> None:

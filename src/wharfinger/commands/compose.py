@@ -7,7 +7,7 @@ a finished one-off is in the project (docker/compose#10596), and the engine's ev
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 Argv = tuple[str, ...]
 
@@ -22,10 +22,28 @@ def config(file: str) -> Argv:
     return ("docker", "compose", "--file", file, "config", "--quiet")
 
 
-def up(project: str, file: str, *, services: Iterable[str] = (), recreate: bool = True) -> Argv:
-    """Start a project, or some of its services; what runs is replaced if it changed and `recreate` is set."""
+def up(
+    project: str,
+    file: str,
+    *,
+    services: Iterable[str] = (),
+    recreate: bool = True,
+    scale: Mapping[str, int] | None = None,
+) -> Argv:
+    """Start a project, or some of its services; what runs is replaced if it changed and `recreate` is set.
+
+    `scale` says how many containers a service is to have, whatever the file says.
+    """
     kept = () if recreate else ("--no-recreate",)
-    return (*_compose(project, file), "up", "--detach", "--no-build", "--pull", "never", *kept, *services)
+    counts = [word for name, count in (scale or {}).items() for word in ("--scale", f"{name}={count}")]
+    return (*_compose(project, file), "up", "--detach", "--no-build", "--pull", "never", *kept, *counts, *services)
+
+
+def watch(project: str, *files: str) -> Argv:
+    """Rebuild services of a running project as their source changes, for as long as it runs."""
+    first, *others = files
+    added = [word for file in others for word in ("--file", file)]
+    return (*_compose(project, first), *added, "watch", "--no-up")
 
 
 def run_once(project: str, file: str, service: str) -> Argv:

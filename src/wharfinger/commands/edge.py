@@ -36,6 +36,14 @@ def set_live(container: str, site: str, live: Live) -> tuple[str, ...]:
     )
 
 
+def set_maintenance(container: str, site: str) -> tuple[str, ...]:
+    """Put a site under maintenance, or end it, from the next request on; what to say comes from standard input."""
+    return (
+        *("docker", "exec", "--interactive", container, *_CONTROL),
+        *("--request", "PUT", "--data", "@-", f"http://edge/maintenance/{site}"),
+    )
+
+
 def probe(container: str, site: str, slot: str, service: str, path: str) -> tuple[str, ...]:
     """Ask a service in a slot through Nginx, whether the slot is live or not; prints the status of the answer."""
     return (

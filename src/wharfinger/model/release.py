@@ -14,6 +14,11 @@ SLOTS: Final[tuple[Slot, Slot]] = ("blue", "green")
 RELEASE_ID: Final = re.compile(r"\d{14}")
 
 
+def scale_variable(service: str) -> str:
+    """Return the variable that says how many replicas of a service a release has; another for every service."""
+    return f"WHARFINGER_SCALE_{service.upper().replace('_', '__').replace('-', '_')}"
+
+
 def other_slot(slot: Slot | None) -> Slot:
     """Return the slot that is free while `slot` is live; blue where nothing is."""
     return "green" if slot == "blue" else "blue"
@@ -111,6 +116,16 @@ class Layout:
         return self.home / "shared"
 
     @property
+    def scale(self) -> PurePosixPath:
+        """How many replicas `scale` asked for, by service; absent: as many as the stack file says."""
+        return self.shared / "scale.json"
+
+    @property
+    def seeded(self) -> PurePosixPath:
+        """The mark that the databases were seeded once."""
+        return self.shared / "seeded.json"
+
+    @property
     def backups(self) -> PurePosixPath:
         """The backups of the data tier; mode 0700."""
         return self.home / "backups"
@@ -134,6 +149,16 @@ class Layout:
     def live(self) -> PurePosixPath:
         """The live slot that the edge falls back on when it restarts."""
         return self.edge / "sites" / f"{self.target.name}.live"
+
+    @property
+    def maintenance(self) -> PurePosixPath:
+        """Whether the site is under maintenance, from which an edge that restarts knows; absent: it is not."""
+        return self.edge / "sites" / f"{self.target.name}.maintenance"
+
+    @property
+    def maintenance_page(self) -> PurePosixPath:
+        """What visitors see meanwhile."""
+        return self.edge / "sites" / f"{self.target.name}.html"
 
 
 class Release(Model):

@@ -75,6 +75,14 @@ class Migrate(Model):
     timeout: Duration = "10m"
 
 
+class Seed(Model):
+    """The one-off command that fills a developer's new database, run once by `up` after the first migration."""
+
+    image: str
+    command: Argv
+    timeout: Duration = "10m"
+
+
 class Postgres(Model):
     """A PostgreSQL server with WAL-safe settings and a named volume."""
 
@@ -209,6 +217,7 @@ class Stack(Model):
     build: dict[Name, BuildSpec] = Field(default_factory=dict)
     services: Annotated[dict[Name, Service], Field(min_length=1)]
     migrate: Migrate | None = None
+    seed: Seed | None = None
     data: dict[Name, DataService] = Field(default_factory=dict)
     volumes: dict[Name, Volume] = Field(default_factory=dict)
     site: Site | None = None
@@ -250,10 +259,12 @@ class Stack(Model):
                 yield place, f"{route.service} has no port"
 
     def _shared_names(self) -> Iterator[Problem]:
-        taken = {**dict.fromkeys(self.services, "a service"), "migrate": "the one-off migration"}
+        once = {"migrate": "the one-off migration", "seed": "the one-off seed"}
+        taken = {**dict.fromkeys(self.services, "a service"), **once}
         yield from ((("data", name), f"{taken[name]} has the same name") for name in self.data if name in taken)
-        if "migrate" in self.services:
-            yield ("services", "migrate"), "the one-off migration has this name"
+        for name, what in once.items():
+            if name in self.services:
+                yield ("services", name), f"{what} has this name"
 
     def _twice_given(self) -> Iterator[Problem]:
         for name, service in self.services.items():

@@ -28,7 +28,7 @@ from wharfinger.planning.recovery import (
 )
 from wharfinger.steps import Step
 from wharfinger.steps.app import Pull, Retire, StartApp
-from wharfinger.steps.data import BackUp, Migrate, StartData
+from wharfinger.steps.data import BackUp, Migrate, Seed, StartData
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
 from wharfinger.steps.releases import Prune, Record, UploadRelease
 from wharfinger.steps.verify import Verify
@@ -51,11 +51,12 @@ class Wanted:
     """What all sites of the edge share, by path in the edge's folder."""
     site: bytes | None
     """The site's Nginx file."""
+    seeded: bool = False
+    """Whether the databases are to have been seeded once, as `up` wants it."""
 
-    @property
-    def expected(self) -> dict[str, int]:
-        """How many containers of each service there are to be."""
-        scale = self.environment.scale
+    def expected(self, scaled: Mapping[str, int]) -> dict[str, int]:
+        """Return how many containers of each service there are to be; `scaled` is what `scale` asked for."""
+        scale = {**self.environment.scale, **scaled}
         return {name: scale.get(name, service.scale) for name, service in self.stack.services.items()}
 
 
@@ -67,6 +68,7 @@ def paths_written(wanted: Wanted, layout: Layout) -> tuple[PurePosixPath, ...]:
         *(layout.edge / name for name in wanted.edge_files),
         layout.site,
         layout.live,
+        layout.seeded,
     )
 
 
@@ -80,11 +82,13 @@ def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     why = reasons(
         wanted.release,
         observed,
-        wanted.expected,
+        wanted.expected(observed.scale),
         values,
         data=wanted.stack.data,
         with_site=wanted.site is not None,
     )
+    if not why and _wants_seed(wanted, observed, layout):
+        why = ("the databases were never seeded",)
     warnings = tuple(_warnings(wanted, observed, layout))
     if not why:
         steps = tuple(recovery_steps(observed, layout, alone=True))
@@ -125,7 +129,9 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
         yield BackUp(databases, stamp=release.id)
     if stack.migrate is not None:
         yield Migrate(release.id, timeout=seconds(stack.migrate.timeout))
-    yield StartApp(release.id, slot, wanted.expected, timeout=seconds(stack.deploy.healthy_within))
+    if stack.seed is not None and _wants_seed(wanted, observed, layout):
+        yield Seed(release.id, timeout=seconds(stack.seed.timeout))
+    yield StartApp(release.id, slot, wanted.expected(observed.scale), timeout=seconds(stack.deploy.healthy_within))
     if wanted.site is not None:
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))
     succeeded = release.model_copy(update={"slot": slot, "succeeded": release.created})
@@ -139,6 +145,10 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
         yield Prune(old, images)
 
 
+def _wants_seed(wanted: Wanted, observed: Observed, layout: Layout) -> bool:
+    return wanted.seeded and wanted.stack.seed is not None and observed.files[layout.seeded] is None
+
+
 def traffic_steps(wanted: Wanted, observed: Observed, layout: Layout, live: Live) -> Iterator[Step]:
     """Yield the steps that move the traffic to a tier which runs in `live.slot`, and prove that it arrived."""
     assert wanted.site is not None and wanted.stack.site is not None  # noqa: S101, PT018 - callers ask first
@@ -146,15 +156,24 @@ def traffic_steps(wanted: Wanted, observed: Observed, layout: Layout, live: Live
     if before[0] != wanted.site or before[1] is None:
         yield PutSite(live.release, live.slot, wanted.site, before)
     yield Switch(live.release, live.slot, previous, probes_of(wanted.stack))
-    environment = wanted.environment
-    address = Address(
+    yield Verify(address_of(wanted.environment, observed), checks_of(wanted.stack))
+
+
+def address_of(environment: Environment, observed: Observed) -> Address:
+    """Return where the site answers, and what it answers to while under maintenance."""
+    return Address(
         url=environment.url,
         host=environment.domain,
         connect_to="127.0.0.1" if environment.is_local else environment.domain,
         port=environment.http_port if environment.tls is None else environment.https_port,
         tls=environment.tls is not None,
+        token=observed.maintenance.token if observed.maintenance is not None else None,
     )
-    yield Verify(address, wanted.stack.checks or (Check(path=wanted.stack.site.health),))
+
+
+def checks_of(stack: Stack) -> tuple[Check, ...]:
+    """Return what must be answered through the public address: the stack's checks, or only its health path."""
+    return stack.checks or ((Check(path=stack.site.health),) if stack.site is not None else ())
 
 
 def probes_of(stack: Stack) -> tuple[tuple[str, str], ...]:

@@ -19,6 +19,7 @@ from wharfinger.steps.app import Retire
 from wharfinger.steps.edge import StartEdge, Switch
 from wharfinger.steps.recovery import CloseJournal, EndRun, RemoveRelease, RestoreSite, StopData, StopEdge
 from wharfinger.steps.releases import Prune
+from wharfinger.steps.replicas import RetireReplicas
 
 _STARTING: Final = ("Migrate", "StartApp")
 
@@ -42,7 +43,8 @@ def left_behind(observed: Observed) -> tuple[str, ...]:
     if any(run.is_committed(observed.current) for run in observed.cut_off):
         known |= set(leftovers(observed))
     tiers = [tier for tier in leftovers(observed) if tier not in known]
-    return (*runs, *(f"release {tier} was left behind by a run that was cut off" for tier in tiers))
+    left = (*(f"release {tier}" for tier in tiers), *(stale_replicas(observed) if not runs else ()))
+    return (*runs, *(f"{what} was left behind by a run that was cut off" for what in left))
 
 
 def leftovers(observed: Observed) -> tuple[str, ...]:
@@ -56,11 +58,14 @@ def recovery_steps(observed: Observed, layout: Layout, *, alone: bool = False) -
     `alone` says that no deploy or rollback follows: what served nobody before is stopped too.
     """
     kept = _kept(observed, alone=alone)
-    runs = tuple(run for run in observed.cut_off if run.release not in kept or run.is_committed(observed.current))
+    runs = tuple(run for run in observed.cut_off if run.release not in kept or _is_of_current(run, observed))
     if runs:
         yield EndRun(tuple(dict.fromkeys(_touched(runs))), _began(runs, "StartData"), _backed_up(runs))
     yield from _traffic_back(observed, layout, alone=alone)
     started = (run.release for run in runs if run.release and not set(_STARTING).isdisjoint(run.begun))
+    stale = stale_replicas(observed)
+    if stale and observed.current is not None:
+        yield RetireReplicas(observed.current, stale, drain=0)
     for release in dict.fromkeys((*leftovers(observed), *started)):
         if release not in (*kept, observed.current):
             yield Retire(release, drain=_drain(observed, release))
@@ -74,11 +79,16 @@ def recovery_steps(observed: Observed, layout: Layout, *, alone: bool = False) -
         yield from _close(run, observed)
 
 
+def _is_of_current(run: CutOff, observed: Observed) -> bool:
+    """Whether the release of a run counts already: it was committed, or was a `scale` or `restart` of what serves."""
+    return run.is_committed(observed.current) or (run.release is not None and run.release == observed.current)
+
+
 def closing_steps(observed: Observed) -> Iterator[Step]:
     """Yield what `recovery_steps` leaves to the end, since a release that was cut off serves until then."""
     kept = _kept(observed, alone=False)
     for run in observed.cut_off:
-        if run.release in kept and not run.is_committed(observed.current):
+        if run.release in kept and not _is_of_current(run, observed):
             yield from _close(run, observed)
 
 
@@ -106,6 +116,13 @@ def site_after(observed: Observed, layout: Layout) -> tuple[bytes | None, bytes 
     if _served_before(observed):
         return observed.files[layout.current / "site.conf"], fallback
     return None, None
+
+
+def stale_replicas(observed: Observed) -> tuple[str, ...]:
+    """Return the current release's containers in the slot that does not serve: what a cut-off run left."""
+    slot = _slot_of(observed, observed.current)
+    tier = observed.tiers.get(observed.current or "", ())
+    return tuple(each.name for each in tier if slot is not None and each.slot not in {"", slot})
 
 
 def tiers_after(observed: Observed) -> tuple[str, ...]:
@@ -213,6 +230,9 @@ def _began(runs: Iterable[CutOff], verb: str) -> bool:
 
 
 def _slot_of(observed: Observed, release: str | None) -> Slot | None:
-    """Return the slot in which a release runs; None unless a container of it is up."""
+    """Return the slot in which a release runs, the live one of two; None unless a container of it is up."""
     up = [container.slot for container in observed.tiers.get(release or "", ()) if container.state == "running"]
+    live = observed.live
+    if live is not None and live.release == release and live.slot in up:
+        return live.slot
     return next((slot for slot in SLOTS if slot in up), None)

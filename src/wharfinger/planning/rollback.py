@@ -45,7 +45,8 @@ def plan_rollback(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     """
     release = wanted.release
     if release.id == observed.current:
-        why = not_serving(release, observed, wanted.expected, data=wanted.stack.data, with_site=wanted.site is not None)
+        expected, with_site = wanted.expected(observed.scale), wanted.site is not None
+        why = not_serving(release, observed, expected, data=wanted.stack.data, with_site=with_site)
     else:
         why = (f"release {observed.current} is to be replaced by {release.id}",)
     steps = _steps(wanted, observed, layout) if why else recovery_steps(observed, layout, alone=True)
@@ -58,7 +59,7 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     slot = (slot_in_use(observed) or "blue") if again else other_slot(slot_in_use(observed))
     yield from recovery_steps(observed, layout)
     yield Pull(tuple(dict.fromkeys(release.images.values())))
-    yield StartApp(release.id, slot, wanted.expected, timeout=seconds(deploy.healthy_within))
+    yield StartApp(release.id, slot, wanted.expected(observed.scale), timeout=seconds(deploy.healthy_within))
     if wanted.site is not None:
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))
     yield Record(release.id, observed.current, release.model_copy(update={"slot": slot}))

@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from wharfinger.model.release import Layout
-from wharfinger.model.stack import Healthcheck, Mount, Postgres, Service, Stack
+from wharfinger.model.release import Layout, scale_variable
+from wharfinger.model.stack import Healthcheck, Migrate, Mount, Postgres, Seed, Service, Stack
 from wharfinger.rendering.services import START_INTERVAL_SINCE, data_name, labels_of, without_empty
 from wharfinger.rendering.templates import Templates
 from wharfinger.rendering.yaml import Interpolated, Node, block
 
 MIGRATE: Final = "migrate"
 """The service that runs once, before a release starts."""
+
+SEED: Final = "seed"
+"""The service that runs once on a developer's machine, after the first migration."""
 
 _SLOT: Final = "${WHARFINGER_SLOT:-blue}"
 
@@ -43,7 +46,8 @@ def render_app_tier(
         project=layout.target.app_project(release),
         common={"external_links": tier.links()},
         services={name: tier.service(name, service) for name, service in stack.services.items()},
-        migrate=tier.migrate(),
+        migrate=tier.once(MIGRATE, stack.migrate),
+        seed=tier.once(SEED, stack.seed),
         has_data=bool(stack.data),
         edge_network=stack.environments[environment_name].edge.project,
         yaml=block,
@@ -80,19 +84,21 @@ class _AppTier:
         rendered["networks"] = self._networks(name, service)
         if service.healthcheck is not None:
             rendered["healthcheck"] = _healthcheck(service.healthcheck, self.engine_version)
-        if scale != 1:
-            rendered["scale"] = scale
+        rendered["scale"] = Interpolated(f"${{{scale_variable(name)}:-{scale}}}")
         return rendered
 
-    def migrate(self) -> dict[str, Node] | None:
-        """Return the one-off service; only to a database elsewhere does it go by the edge's network."""
-        if self.stack.migrate is None:
+    def once(self, name: str, job: Migrate | Seed | None) -> dict[str, Node] | None:
+        """Return a one-off service; only to a database elsewhere does it go by the edge's network.
+
+        The seed gets the migration's values: both are about the same database.
+        """
+        if job is None:
             return None
-        once = Service(image=self.stack.migrate.image, command=self.stack.migrate.command)
+        once = Service(image=job.image, command=job.command)
         ours = any(isinstance(service, Postgres) for service in self.stack.data.values())
         return {
             **self._container(MIGRATE, once),
-            "labels": self._labels(MIGRATE),
+            "labels": self._labels(name),
             "networks": [*(["data"] if self.stack.data else []), *([] if ours else ["edge"])],
             "healthcheck": {"disable": True},
         }

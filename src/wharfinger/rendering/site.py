@@ -83,6 +83,7 @@ class SiteView:
     read_timeout: str
     snippet: str
     certificate: str | None
+    health: str
     https: str
     """Where plain HTTP is sent on to, without host: `` or `:8443`."""
 
@@ -135,6 +136,7 @@ def site_view(
         read_timeout=_time(site.timeouts.read),
         snippet=site.snippet.strip("\n"),
         certificate=tls.certificate if tls else None,
+        health=site.health,
         https="" if tls is None or tls.https_port == _HTTPS else f":{tls.https_port}",
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from wharfinger.console import Step as Shown
@@ -27,11 +27,26 @@ class Runtime(Protocol):
     def migrate(self, release: str, *, timeout: float, note: Note) -> None:
         """Run the release's migration once; raises StepFailed with its last output."""
 
+    def seed(self, release: str, *, timeout: float, note: Note) -> None:
+        """Run the release's seed once; raises StepFailed with its last output."""
+
     def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
         """Start a release's app tier in a slot and return once all of it is healthy."""
 
     def stop_app(self, release: str, *, drain: float) -> None:
         """Stop and remove a release's app tier; requests in flight get `drain` seconds to finish."""
+
+    def choose(self, release: str, *, slot: Slot | None = None, scale: Mapping[str, int] | None = None) -> None:
+        """Write a release's slot and replicas where whoever starts it by hand finds them too."""
+
+    def start_more(self, release: str, slot: Slot, more: Mapping[str, int], *, timeout: float, note: Note) -> None:
+        """Start more replicas of a running release's services, in a slot, and return once all of them are healthy.
+
+        Those that run are left alone, whatever their slot and health.
+        """
+
+    def stop_replicas(self, release: str, names: Collection[str], *, drain: float) -> None:
+        """Stop and remove containers of a release, those that there are; requests in flight get `drain` seconds."""
 
     def remove_images(self, images: tuple[str, ...]) -> None:
         """Remove images that nothing uses; those still in use stay."""

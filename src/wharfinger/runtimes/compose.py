@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Final
 
 from wharfinger.commands import compose
@@ -13,7 +12,7 @@ from wharfinger.console import Step as Shown
 from wharfinger.engine import ONE_OFF, PROJECT, Engine
 from wharfinger.errors import CommandFailed, StepFailed
 from wharfinger.hosts import File, Host
-from wharfinger.model.release import Layout, Slot
+from wharfinger.model.release import Layout, Slot, scale_variable
 from wharfinger.runtimes import Note
 
 _START_TIMEOUT: Final = 120.0
@@ -56,38 +55,66 @@ class ComposeRuntime:
 
     def migrate(self, release: str, *, timeout: float, note: Note) -> None:
         """Run the migration; see `Runtime.migrate`."""
+        fix = "correct the migration and deploy again; the database was backed up before it ran"
+        self._run_once(release, "migrate", "migration", fix, timeout, note)
+
+    def seed(self, release: str, *, timeout: float, note: Note) -> None:
+        """Run the seed; see `Runtime.seed`."""
+        fix = "correct the seed and try again; it runs until it succeeds"
+        self._run_once(release, "seed", "seed", fix, timeout, note)
+
+    def _run_once(self, release: str, service: str, what: str, fix: str, timeout: float, note: Note) -> None:
         project = self.layout.target.app_project(release)
-        argv = compose.run_once(project, self._file(release), "migrate")
+        argv = compose.run_once(project, self._file(release), service)
         try:
             done = self.host.run(argv, timeout=timeout, check=False, on_line=note)
         except CommandFailed:
             # Only Compose was ended. The container, which undoing removes, is still there to be asked.
             left = self.engine.containers({PROJECT: project, ONE_OFF: "True"})
             raise StepFailed(
-                f"{self.host.name}: the migration did not end within {timeout:g} s",
+                f"{self.host.name}: the {what} did not end within {timeout:g} s",
                 details=[line for container in left for line in self.engine.logs(container.id)],
-                fix="see what it waits for, such as a lock in the database; or give it more time: migrate.timeout",
+                fix=f"see what it waits for, such as a lock in the database; or give it more time: {service}.timeout",
             ) from None
         if done.status != 0:
             lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
-            raise StepFailed(
-                f"{self.host.name}: the migration exited {done.status}",
-                details=lines[-20:],
-                fix="correct the migration and deploy again; the database was backed up before it ran",
-            )
+            raise StepFailed(f"{self.host.name}: the {what} exited {done.status}", details=lines[-20:], fix=fix)
 
     def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
         """Start an app tier; see `Runtime.start_app`."""
-        folder, project = self.layout.release(release), self.layout.target.app_project(release)
-        self._choose_slot(folder / ".env", slot)
+        project = self.layout.target.app_project(release)
+        self.choose(release, slot=slot, scale=expected)
         self.host.run(compose.up(project, self._file(release)), timeout=_START_TIMEOUT)
         self.engine.wait_healthy(project, expected, timeout=timeout, note=note)
 
-    def _choose_slot(self, path: PurePosixPath, slot: Slot) -> None:
-        """Write the slot where a person's own `docker compose up` in that folder finds it too."""
+    def choose(self, release: str, *, slot: Slot | None = None, scale: Mapping[str, int] | None = None) -> None:
+        """Write slot and replicas into the release's `.env`; see `Runtime.choose`."""
+        chosen = {scale_variable(service): str(count) for service, count in (scale or {}).items()}
+        chosen |= {"WHARFINGER_SLOT": slot} if slot is not None else {}
+        path = self.layout.release(release) / ".env"
         text = (self.host.read(path) or b"").decode()
-        kept = [line for line in text.splitlines(keepends=True) if not line.startswith("WHARFINGER_SLOT=")]
-        self.host.write({path: File(f"WHARFINGER_SLOT={slot}\n{''.join(kept)}".encode(), 0o600)})
+        kept = [line for line in text.splitlines(keepends=True) if line.partition("=")[0] not in chosen]
+        lines = [f"{name}={value}\n" for name, value in chosen.items()]
+        self.host.write({path: File("".join([*lines, *kept]).encode(), 0o600)})
+
+    def start_more(self, release: str, slot: Slot, more: Mapping[str, int], *, timeout: float, note: Note) -> None:
+        """Start more replicas; see `Runtime.start_more`."""
+        project = self.layout.target.app_project(release)
+        there = self.engine.project(project)
+        counts = {name: count + sum(each.service == name for each in there) for name, count in more.items()}
+        argv = compose.up(project, self._file(release), services=more, recreate=False, scale=counts)
+        self.host.run(argv, timeout=_START_TIMEOUT, env={"WHARFINGER_SLOT": slot})
+        besides = {each.name for each in there}
+        self.engine.wait_healthy(project, more, timeout=timeout, note=note, besides=besides)
+
+    def stop_replicas(self, release: str, names: Collection[str], *, drain: float) -> None:
+        """Stop replicas; see `Runtime.stop_replicas`."""
+        there = self.engine.project(self.layout.target.app_project(release))
+        doomed = [each.name for each in there if each.name in names]
+        if doomed:
+            stop = ("docker", "stop", "--time", str(round(drain)), *doomed)
+            self.host.run(stop, timeout=drain + _STOP_MARGIN)
+            self.host.run(("docker", "rm", "--force", "--volumes", *doomed), timeout=_STOP_MARGIN)
 
     def stop_app(self, release: str, *, drain: float) -> None:
         """Stop an app tier; see `Runtime.stop_app`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -78,4 +79,28 @@ class Migrate:
 
     def undo(self, world: World) -> None:
         """End a migration that still runs; the schema stays, since data is never rolled back silently."""
+        world.runtime.stop_app(self.release, drain=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """Fill a new database, once in the life of an environment."""
+
+    release: str
+    timeout: float
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "seed"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Run it to its end, and mark that it ran."""
+        world.runtime.seed(self.release, timeout=self.timeout, note=shown.note)
+        mark = json.dumps({"release": self.release}).encode() + b"\n"
+        world.host.write({world.layout.seeded: File(mark)})
+
+    def undo(self, world: World) -> None:
+        """End a seed that still runs; what it wrote stays, and so does the mark."""
         world.runtime.stop_app(self.release, drain=0)

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from wharfinger.tasks import deploy, env, images, looking, making
+from wharfinger.tasks import deploy, env, images, looking, making, operating
 
 namespace = Collection(
     deploy.deploy,
     deploy.rollback,
     deploy.recover,
     deploy.down,
+    operating.up,
+    operating.scale,
+    operating.restart,
+    operating.maintenance,
+    operating.execute,
     looking.status,
+    looking.health,
     looking.releases,
     looking.logs,
     looking.doctor,

@@ -24,6 +24,15 @@ def releases(c: Context, env: str = "", stack: str | None = None, json: bool = F
     use_case.releases(place(c, stack, env), console(), as_json=json)
 
 
+@task(help={"env": ENVIRONMENT, "stack": STACK, "json": AS_JSON})
+def health(c: Context, env: str, stack: str | None = None, json: bool = False) -> None:
+    """Ask every container, the edge and the public address; exit 0 where all are well, else 1."""
+    from wharfinger import examining
+
+    if not examining.examine(place(c, stack, env), console(), as_json=json):
+        raise Exit(code=1)
+
+
 @task(
     iterable=["service"],
     help={

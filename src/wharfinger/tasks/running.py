@@ -63,7 +63,7 @@ def task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
                 console().error(_unforeseen(error))
                 raise Exit(code=WharfingerError.exit_code) from None
 
-        return invoke_task(positional=[], **options)(guarded)
+        return invoke_task(**{"positional": [], **options})(guarded)
 
     return decorate
 
@@ -103,3 +103,12 @@ def place(context: Context, stack: str | None, environment: str) -> Place:
 def default_stack(context: Context) -> str | None:
     """Return the stack that the project's invoke.yaml names."""
     return context.config.get("wharfinger", {}).get("stack")  # type: ignore[no-any-return]
+
+
+def words_after_dashes(context: Context) -> tuple[str, ...]:
+    """Return the words that follow ` -- ` on the command line, as the shell gave them.
+
+    Invoke joins them with spaces, so that one word with spaces in it would become several.
+    """
+    given = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+    return tuple(given) if " ".join(given) == context.remainder else tuple(context.remainder.split())

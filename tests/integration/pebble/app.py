@@ -47,6 +47,9 @@ def main() -> int:
         if MODE == "endless":
             time.sleep(3600)
         return 0
+    if sys.argv[1:] == ["seed"]:
+        print("sowing pebbles")
+        return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if sys.argv[1:] == ["works"]:
         return MODE == "lame"

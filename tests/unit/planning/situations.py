@@ -102,6 +102,7 @@ def serving(
         **{LAYOUT.edge / name: content for name, content in want.edge_files.items()},
         LAYOUT.site: want.site,
         LAYOUT.live: live_default(live).encode(),
+        LAYOUT.seeded: None,
     }
     return Observed(
         releases=tuple(releases),

@@ -222,8 +222,8 @@ def test_a_service_says_what_the_stack_file_says() -> None:
 
 
 def test_an_environment_scales_its_services() -> None:
-    assert app(sevra(), "staging")["services"]["api"]["scale"] == 2
-    assert "scale" not in app(sevra(), "local")["services"]["api"]
+    assert app(sevra(), "staging")["services"]["api"]["scale"] == "${WHARFINGER_SCALE_API:-2}"
+    assert app(sevra(), "local")["services"]["api"]["scale"] == "${WHARFINGER_SCALE_API:-1}"
 
 
 @pytest.mark.parametrize(("engine", "known"), [((26, 1), True), ((25, 0), True), ((24, 9), False), ((20, 10), False)])

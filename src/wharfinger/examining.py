@@ -1,0 +1,103 @@
+"""Whether an environment is well: every container of it, the edge, and what the public address answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from wharfinger import health
+from wharfinger.connecting import connect
+from wharfinger.console import Console
+from wharfinger.engine import Container
+from wharfinger.facts import Observed, observe
+from wharfinger.model.stack import Check
+from wharfinger.model.values import seconds
+from wharfinger.planning.deploy import Wanted, address_of, checks_of
+from wharfinger.project import Place
+from wharfinger.rolling_back import as_it_was
+
+_AT_MOST: Final = "3s"
+_AT_ONCE: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    kind: str
+    """`service`, `data`, `edge`, `check` or `environment`."""
+    name: str
+    healthy: bool
+    seen: str
+    """What was found, in words."""
+
+
+def examine(place: Place, console: Console, *, as_json: bool) -> bool:
+    """Show the health of everything of an environment; return whether all of it is well.
+
+    A check of the public address may take 3 s at most, and all of them are asked at once.
+    """
+    with connect(place) as server:
+        observed = observe(server.host, server.engine, server.edge, server.layout, ())
+        record = observed.release(observed.current)
+        serving = as_it_was(record, place, server) if record is not None else None
+    if serving is None:
+        found: tuple[Finding, ...] = (
+            Finding("environment", place.target.name, healthy=False, seen="nothing is deployed"),
+        )
+    else:
+        found = (*_containers(serving, observed), *_answers(serving, observed))
+    well = all(finding.healthy for finding in found)
+    if as_json:
+        console.json(
+            {
+                "stack": place.stack.name,
+                "environment": place.environment_name,
+                "healthy": well,
+                "maintenance": observed.maintenance is not None,
+                "findings": [asdict(finding) for finding in found],
+            }
+        )
+    else:
+        rows = [(each.kind, each.name, "well" if each.healthy else "NOT WELL", each.seen) for each in found]
+        console.table(("kind", "name", "health", "seen"), rows)
+    return well
+
+
+def _containers(serving: Wanted, observed: Observed) -> Iterator[Finding]:
+    tier = observed.tiers.get(serving.release.id, ())
+    for name, count in serving.expected(observed.scale).items():
+        yield _finding("service", name, tier, count)
+    for name in serving.stack.data:
+        yield _finding("data", name, observed.data, 1)
+    if serving.stack.site is not None:
+        yield _finding("edge", "nginx", observed.edge, 1)
+
+
+def _finding(kind: str, name: str, containers: Iterable[Container], wanted: int) -> Finding:
+    found = [container for container in containers if container.service == name]
+    ready = sum(container.is_ready for container in found)
+    ill = sorted(
+        f"{each.name} is {each.health if each.state == 'running' else each.state}"
+        for each in found
+        if not each.is_ready
+    )
+    seen = f"{ready} of {wanted} healthy" if wanted != 1 or ready != 1 else "healthy"
+    return Finding(kind, name, healthy=ready >= wanted and not ill, seen="; ".join([seen, *ill]))
+
+
+def _answers(serving: Wanted, observed: Observed) -> tuple[Finding, ...]:
+    if serving.stack.site is None:
+        return ()
+    address = address_of(serving.environment, observed)
+
+    def ask(check: Check) -> Finding:
+        brief = check if seconds(check.timeout) <= seconds(_AT_MOST) else check.model_copy(update={"timeout": _AT_MOST})
+        problem = health.failure(address, brief)
+        name = f"{check.method} {address.url}{check.path}"
+        return Finding("check", name, healthy=problem is None, seen=problem or "as expected")
+
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        return tuple(pool.map(ask, checks_of(serving.stack)))

@@ -1,0 +1,74 @@
+"""Maintenance: a page for everybody while the work lasts, and the health path for those who watch."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+
+from wharfinger.carrying_out import now
+from wharfinger.connecting import Server, connect
+from wharfinger.console import Console
+from wharfinger.errors import UsageError, WharfingerError
+from wharfinger.facts import observe
+from wharfinger.hosts import operator
+from wharfinger.lock import deploy_lock
+from wharfinger.model.maintenance import Maintenance, network
+from wharfinger.project import Place
+from wharfinger.rendering.templates import Templates
+
+PAGE = "maintenance.html.j2"
+_STATES = ("on", "off")
+
+
+def maintain(place: Place, console: Console, state: str, *, allow: Iterable[str], dry: bool) -> None:
+    """Put a site under maintenance (`on`) or end it (`off`), from the next request on and until told otherwise.
+
+    Addresses and networks in `allow` pass. Raises UsageError for words that mean nothing, or where nothing serves.
+    """
+    if state not in _STATES:
+        raise UsageError(
+            f"`{state}` is neither on nor off", fix=f"invoke maintenance on --env {place.environment_name}"
+        )
+    allowed = _networks(allow)
+    page = Templates.of(place.project).render(PAGE, domain=place.environment.domain, stack=place.stack.name)
+    with connect(place) as server:
+        _refuse_unserved(place, server)
+        if dry:
+            return
+        with deploy_lock(server.host, server.layout, operator.current(), since=now()):
+            if state == "on":
+                server.edge.close(Maintenance(secrets.token_hex(16), allowed), page.encode())
+            else:
+                server.edge.open()
+    passing = f"; {', '.join(allowed)} may pass" if allowed else ""
+    under = f"answers 503{passing}" if state == "on" else "is open"
+    console.say(f"{place.environment.url} {under}")
+
+
+def _networks(allow: Iterable[str]) -> tuple[str, ...]:
+    found = []
+    for text in allow:
+        try:
+            found.append(network(text))
+        except ValueError as error:
+            raise UsageError(
+                f"--allow {text}: {error}", fix="such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32"
+            ) from None
+    return tuple(dict.fromkeys(found))
+
+
+def _refuse_unserved(place: Place, server: Server) -> None:
+    fix = f"invoke deploy --env {place.environment_name}"
+    if place.stack.site is None:
+        raise UsageError(f"{place.stack.name} has no site", fix="`site` in stack.yaml says what the edge serves")
+    observed = observe(server.host, server.engine, server.edge, server.layout, (server.layout.site,))
+    held = observed.files[server.layout.site]
+    if held is None:
+        raise UsageError(f"nothing is deployed in {place.environment_name}", fix=fix)
+    if not observed.edge_is_ready:
+        raise WharfingerError("the edge does not run", fix=fix)
+    if b"snippets/maintenance.conf" not in held:
+        raise WharfingerError(
+            f"{server.layout.site} knows no maintenance",
+            fix=f"let your own site.conf.j2 include snippets/maintenance.conf as ours does, then {fix}",
+        )
