@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="one deploy and one rollback for each shape")
     parser.add_argument("--rate", type=float, default=500.0, help="requests a second")
     parser.add_argument("--rounds", type=int, help="deploys and rollbacks for each shape; 10, or 1 with --short")
+    parser.add_argument("--wall-rounds", type=int, help="deploys whose wall time is taken; 10, or 3 with --short")
     parser.add_argument("--shapes", default=",".join(SHAPES))
     parser.add_argument("--results", type=Path, default=HERE)
     options = parser.parse_args()
@@ -30,10 +31,10 @@ def main() -> int:
     shapes = options.shapes.split(",")
     registry = contenders.prepare_machine()
 
-    times = measuring.wall_times(registry, 3 if options.short else 10)
+    times = measuring.wall_times(registry, options.wall_rounds or (3 if options.short else 10))
     _say(f"deploy {times.ratio('deploy'):.2f}x, rollback {times.ratio('rollback'):.2f}x the floor")
     ours = list(_ours(registry, shapes, rounds, options.rate))
-    others = list(_others(registry, min(rounds, 3), options.rate))
+    others = list(_others(registry, shapes, min(rounds, 3), options.rate))
     atlas = measuring.atlas_under_load(registry, options.rate / 5)
     _say(_line(atlas))
     cached = measuring.micro_cache(registry)
@@ -64,12 +65,12 @@ def _ours(registry: str, shapes: list[str], rounds: int, rate: float) -> Iterato
         yield loaded
 
 
-def _others(registry: str, rounds: int, rate: float) -> Iterator[Loaded]:
+def _others(registry: str, shapes: list[str], rounds: int, rate: float) -> Iterator[Loaded]:
     with measuring.ours(registry, 2, 2) as subject:
         images = {version: subject.build(version) for version in ("v0", "v1")}
         for kind in (PlainCompose, Floor):
             with measuring.by_hand(kind, images, 2) as other:
-                for shape in ("kept", "alone", "uploads"):
+                for shape in (shape for shape in ("kept", "uploads") if shape in shapes):
                     act = measuring.there_and_back(other, rounds)
                     loaded = measuring.under_load(other, shape, rate, "v0", act)
                     _say(_line(loaded))

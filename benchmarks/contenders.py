@@ -162,14 +162,17 @@ class ByHand:
         shutil.copy(HERE / "compose.yaml", self.folder)
 
     def _run(self, *argv: str, **environ: str) -> None:
-        subprocess.run(
+        done = subprocess.run(
             argv,
             cwd=self.folder,
             env={**os.environ, **environ},
-            check=True,
+            check=False,
             capture_output=True,
+            text=True,
             timeout=_COMMAND_WITHIN,
         )
+        if done.returncode != 0:
+            raise RuntimeError(f"{argv} exited {done.returncode}: {done.stderr}")
 
     def _upstream(self, server: str) -> None:
         (self.folder / "conf.d" / "upstream.conf").write_text(f"upstream web {{\n    server {server};\n}}\n")

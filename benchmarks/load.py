@@ -57,10 +57,10 @@ class Generator:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._epoch = time.time() - began
-        number = 0
-        while number < seconds * self._rate and not stop.is_set():
+        number, count = 0, round(seconds * self._rate)
+        while number < count and not stop.is_set():
             # All that is due by now goes out, however late the loop came round: that is what keeps the rate.
-            while number <= (loop.time() - began) * self._rate:
+            while number < count and number <= (loop.time() - began) * self._rate:
                 task = loop.create_task(self._send(began + number / self._rate, self._request(number)))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)

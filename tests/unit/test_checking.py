@@ -118,6 +118,20 @@ def test_what_has_passed_once_is_not_checked_again_until_it_changes(tmp_path: Pa
     assert differing({**FILES, "edge/sites/shop-local.conf": b"server { }\n"}, tmp_path) == ()
 
 
+def test_another_build_of_an_image_makes_no_good_file_a_bad_one(tmp_path: Path, docker: RecordingHost) -> None:
+    def files(image: str) -> dict[str, bytes]:
+        return {"compose.yaml": f'services: {{web: {{image: "{image}"}}}}\n'.encode()}
+
+    write_and_check(files("127.0.0.1:5055/shop/app:tree-0123456789abcdef"), tmp_path)
+    checked(docker)
+
+    write_and_check(files("127.0.0.1:5055/shop/app:tree-fedcba9876543210"), tmp_path)
+    assert checked(docker) == []
+    assert b"fedcba" in (tmp_path / "compose.yaml").read_bytes()
+    write_and_check(files("127.0.0.1:5055/shop/other:tree-fedcba9876543210"), tmp_path)
+    assert checked(docker) == ["compose.yaml"]
+
+
 def test_a_stack_without_data_or_site_is_checked_for_what_it_has(tmp_path: Path, docker: RecordingHost) -> None:
     write_and_check({"compose.yaml": b"services: {}\n"}, tmp_path)
 

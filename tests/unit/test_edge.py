@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from tests.examples import LAYOUT
-from tests.recording import EDGE_PROJECT, RecordingEngine, RecordingHost, edge_container, server
+from tests.recording import EDGE_PROJECT, RecordingEngine, RecordingHost, container, edge_container, server
 
 from wharfinger import edge as module
+from wharfinger.commands import edge as commands
 from wharfinger.edge import Edge
 from wharfinger.engine import Container, Unhealthy
 from wharfinger.errors import InvalidInput, WharfingerError
@@ -223,3 +226,49 @@ def test_files_of_the_edge_can_be_read_by_nginx() -> None:
 
     assert {file.mode for file in host.files.values()} == {0o644}
     assert all(isinstance(file, File) for file in host.files.values())
+
+
+# The end of a tier
+
+
+TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0000 100 0 0 10 0
+   1: 050013AC:A2B4 070013AC:0BB8 01 00000000:00000000 00:00000000 00000000   101        0 2 1 0000 20 4 1 10 -1
+   2: 050013AC:A2B6 070013AC:0BB8 06 00000000:00000000 00:00000000 00000000     0        0 0 3 0000
+   3: 050013AC:A2B8 080013AC:0BB8 02 00000000:00000000 00:00000000 00000000   101        0 3 1 0000 20 4 1 10 -1
+"""
+
+
+@pytest.mark.parametrize(
+    ("addresses", "count"),
+    [(("172.19.0.7",), 1), (("172.19.0.7", "172.19.0.8"), 2), (("172.19.0.9",), 0), ((), 0)],
+)
+def test_only_connections_that_are_open_hold_a_tier(addresses: tuple[str, ...], count: int) -> None:
+    assert commands.open_to(TABLE, addresses) == count
+
+
+def test_a_tier_is_awaited_until_its_last_connection_has_ended() -> None:
+    host = RecordingHost()
+    host.answer("cat", "/proc/net/tcp", stdout=TABLE)
+    notes: list[str] = []
+
+    def note(text: str) -> None:
+        notes.append(text)
+        host.answer("cat", "/proc/net/tcp", stdout=TABLE.replace(" 01 ", " 06 "))
+
+    old = container("sevra-atlas-local-20261120143000", "api", addresses=("172.19.0.7",))
+    server(host, RecordingEngine(old)).edge.await_quiet(old.project, within=60, note=note)
+
+    assert notes == ["1 connection in use"]
+    assert len(host.commands) == 2
+
+
+def test_a_tier_whose_connections_never_end_is_awaited_no_longer_than_it_may() -> None:
+    host = RecordingHost()
+    host.answer("cat", "/proc/net/tcp", stdout=TABLE)
+    old = container("sevra-atlas-local-20261120143000", "api", addresses=("172.19.0.7",))
+    began = time.monotonic()
+
+    server(host, RecordingEngine(old)).edge.await_quiet(old.project, within=0.3, note=lambda _: None)
+
+    assert time.monotonic() - began < 5

@@ -127,7 +127,7 @@ class Deploy(Model):
     """Successful releases that stay on the server, with their images."""
     healthy_within: Duration = "2m"
     drain: Duration = "10s"
-    """How long requests in flight on the old tier may take to finish."""
+    """How long requests in flight on the old tier may take to finish. It then has as long again to stop."""
 
 
 class Edge(Model):

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from wharfinger.console import Step as Shown
 from wharfinger.model.release import Live, Slot
+from wharfinger.model.values import seconds
 from wharfinger.steps import World
 
 
@@ -84,6 +85,8 @@ class Switch:
         world.edge.switch(Live(self.slot, self.release))
 
     def undo(self, world: World) -> None:
-        """Switch back to the old tier, which still runs."""
+        """Switch back to the old tier, which still runs; what the new one was asked meanwhile may finish."""
         if self.previous is not None:
             world.edge.switch_back(self.previous)
+            drain = seconds(world.stack.deploy.drain)
+            world.edge.await_quiet(world.layout.target.app_project(self.release), within=drain, note=lambda _: None)
