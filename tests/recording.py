@@ -241,6 +241,11 @@ class RecordingRuntime:
     calls: list[Call] = field(default_factory=list)
     failures: dict[str, BaseException] = field(default_factory=dict)
     tiers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    seen: list[tuple[Container, ...]] = field(default_factory=list)
+    """What each look at an app tier finds; the last one stays."""
+    logged: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    once: Completed = field(default_factory=lambda: Completed((), 0, "", ""))
+    """What becomes of every command that is run once."""
 
     def _called(self, verb: str, *facts: Any) -> None:
         self.calls.append((verb, *facts))
@@ -258,6 +263,21 @@ class RecordingRuntime:
     def migrate(self, release: str, *, timeout: float, note: Note) -> None:
         """Remember it."""
         self._called("migrate", release)
+
+    def run_once(
+        self, release: str, service: str, command: tuple[str, ...], *, timeout: float, note: Note
+    ) -> Completed:
+        """Remember it, and say how it ended."""
+        self._called("run_once", release, service, command)
+        return self.once
+
+    def app_containers(self, release: str) -> tuple[Container, ...]:
+        """Return the next of what it was given."""
+        return self.seen.pop(0) if len(self.seen) > 1 else next(iter(self.seen), ())
+
+    def app_logs(self, release: str) -> Mapping[str, tuple[str, ...]]:
+        """Return what it was given."""
+        return self.logged
 
     def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
         """Remember it."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from wharfinger.console import Console
+from wharfinger.console import Step as Shown
 from wharfinger.errors import Interrupted, StepFailed, WharfingerError
 from wharfinger.journal import Journal
 from wharfinger.planning import Plan
@@ -22,14 +25,15 @@ def run(plan: Plan, world: World, journal: Journal, console: Console, *, by: str
     done: list[Step] = []
     with console.steps([step.title for step in plan.steps]) as shown:
         for step in plan.steps:
+            row: Shown | None = None
             try:
                 journal.step("started", step)
                 with shown.step(step.title) as row:
                     step.run(world, row)
-                journal.step("done", step)
+                journal.step("done", step, **_checklist(row))
             except (Exception, KeyboardInterrupt) as error:
                 with _even_if_the_disk_is_full():
-                    journal.step("failed", step, problem=_problem(error))
+                    journal.step("failed", step, problem=_problem(error), **_checklist(row))
                 if step.tidies:
                     console.warn(f"{step.title} failed: {_problem(error)}; the next deploy tries again")
                     continue
@@ -53,6 +57,12 @@ def _undo(steps: Sequence[Step], world: World, journal: Journal, console: Consol
             facts = {"event": "undone"}
         with _even_if_the_disk_is_full():
             journal.step(step=step, **facts)
+
+
+def _checklist(row: Shown | None) -> dict[str, Any]:
+    """Return what a step found, as the journal holds it; nothing for a step that looks at nothing."""
+    found = row.findings if row is not None else ()
+    return {"checks": [asdict(finding) for finding in found]} if found else {}
 
 
 def _even_if_the_disk_is_full() -> contextlib.suppress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -190,6 +191,29 @@ def test_a_journal_that_cannot_be_written_stops_the_run_and_undoes_it(written: i
     undone = [name for verb, name in host.calls if verb == "undo"]
     assert set(done) <= set(undone)
     assert undone == sorted(undone, reverse=True)
+
+
+@dataclass(frozen=True)
+class Looking(Verb):
+    """A step that looks at something."""
+
+    def run(self, on: World, shown: Shown) -> None:
+        shown.found("GET /", passed=self.error is None, seen="12 ms")
+        Verb.run(self, on, shown)
+
+
+@pytest.mark.parametrize("error", [None, WharfingerError("the site is down")])
+def test_what_a_step_found_is_journaled_and_shown(error: WharfingerError | None) -> None:
+    host, heard = RecordingHost(), Heard()
+    plan = Plan("deploy", "x", (Verb("a"), Looking("b", error)), (), SERVING)
+
+    with pytest.raises(StepFailed) if error else contextlib.nullcontext():
+        runner.run(plan, world(sevra(), host), journal_on(host), heard.console, by="ann@laptop")
+
+    (line,) = [line for line in lines(host) if "checks" in line]
+    assert line["event"] == ("failed" if error else "done")
+    assert line["checks"] == [{"name": "GET /", "passed": error is None, "seen": "12 ms"}]
+    assert f"GET / {'✗' if error else '✓'} 12 ms" in heard.said
 
 
 def test_how_long_each_step_took_is_returned() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from wharfinger.model.build import BuildSpec
+from wharfinger.model.checks import Checks, LogCheck
 from wharfinger.model.contract import Contract
 from wharfinger.model.site import Site, Tls
 from wharfinger.model.values import Argv, Duration, Model, Name, Size
@@ -72,6 +73,8 @@ class Migrate(Model):
 
     image: str
     command: Argv
+    check: Argv = ()
+    """A command that exits 0 only where the database is at the release's schema; absent: not checked."""
     timeout: Duration = "10m"
 
 
@@ -106,18 +109,6 @@ class Volume(Model):
 
     owner: Annotated[int, Field(ge=0)] = 10001
     """The numeric user and group that the services run as."""
-
-
-class Check(Model):
-    """One request through the public address that must be answered as expected before a release counts."""
-
-    path: Annotated[str, Field(pattern=r"^/")]
-    method: Literal["GET", "HEAD"] = "GET"
-    status: Annotated[int, Field(ge=100, le=599)] = 200
-    expect: dict[str, Any] = Field(default_factory=dict, alias="json")
-    """Members that the JSON answer must have, with these values."""
-    contains: str | None = None
-    timeout: Duration = "5s"
 
 
 class Deploy(Model):
@@ -213,7 +204,7 @@ class Stack(Model):
     volumes: dict[Name, Volume] = Field(default_factory=dict)
     site: Site | None = None
     env: Contract = Field(default_factory=lambda: Contract({}))
-    checks: Annotated[tuple[Check, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
+    checks: Checks = ()
     deploy: Deploy = Deploy()
     environments: Annotated[dict[EnvironmentName, Environment], Field(min_length=1)]
 
@@ -230,6 +221,7 @@ class Stack(Model):
             *self._twice_given(),
             *self._unknown_takers(),
             *self._dangling_scales(),
+            *self._dangling_checks(),
         )
         if problems:
             raise Disagreement(problems)
@@ -274,3 +266,12 @@ class Stack(Model):
             for service in environment.scale:
                 if service not in self.services:
                     yield ("environments", name, "scale", service), f"no service named {service}"
+
+    def _dangling_checks(self) -> Iterator[Problem]:
+        for index, check in enumerate(self.checks):
+            if isinstance(check, LogCheck):
+                for number, name in enumerate(check.logs.services):
+                    if name not in self.services:
+                        yield ("checks", index, "logs", "services", number), f"no service named {name}"
+            elif self.site is None:
+                yield ("checks", index), "without `site` there is no public address to ask"

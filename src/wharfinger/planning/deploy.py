@@ -8,13 +8,13 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from wharfinger.facts import Observed
-from wharfinger.health import Address
 from wharfinger.hosts import File
 from wharfinger.model.release import Layout, Live, Release, other_slot
-from wharfinger.model.stack import Check, Environment, Stack
+from wharfinger.model.stack import Environment, Stack
 from wharfinger.model.values import seconds
 from wharfinger.planning import Plan
 from wharfinger.planning.changes import file_changes, pruned, reasons, serving
+from wharfinger.planning.checklist import measurements, migration_checks, verification
 from wharfinger.planning.recovery import leftovers, live_after, recovery_steps, slot_in_use, tiers_after
 from wharfinger.rendering.site import live_default
 from wharfinger.steps import Step
@@ -22,7 +22,6 @@ from wharfinger.steps.app import Pull, Retire, StartApp
 from wharfinger.steps.data import BackUp, Migrate, StartData
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
 from wharfinger.steps.releases import Prune, Record, UploadRelease
-from wharfinger.steps.verify import Verify
 
 _COMPARED: Final = ("compose.yaml", "site.conf", ".env")
 
@@ -115,9 +114,13 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
         yield BackUp(databases, stamp=release.id)
     if stack.migrate is not None:
         yield Migrate(release.id, timeout=seconds(stack.migrate.timeout))
+    yield from migration_checks(stack, release.id)
+    if wanted.site is not None and tiers_after(observed):
+        yield from measurements(stack, wanted.environment, release.id)
     yield StartApp(release.id, slot, wanted.expected, timeout=seconds(stack.deploy.healthy_within))
     if wanted.site is not None:
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))
+    yield verification(stack, wanted.environment, release.id, wanted.expected, timed=True)
     succeeded = release.model_copy(update={"slot": slot, "succeeded": release.created})
     yield Record(release.id, observed.current, succeeded)
     for tier in tiers_after(observed):
@@ -128,8 +131,8 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
 
 
 def traffic_steps(wanted: Wanted, observed: Observed, layout: Layout, live: Live) -> Iterator[Step]:
-    """Yield the steps that move the traffic to a tier which runs in `live.slot`, and prove that it arrived."""
-    assert wanted.site is not None and wanted.stack.site is not None  # noqa: S101, PT018 - callers ask first
+    """Yield the steps that move the traffic to a tier which runs in `live.slot`."""
+    assert wanted.site is not None  # noqa: S101 - callers ask first
     previous = live_after(observed)
     fallback = observed.files[layout.live]
     if fallback is not None and previous is not None:
@@ -138,15 +141,6 @@ def traffic_steps(wanted: Wanted, observed: Observed, layout: Layout, live: Live
     if before[0] != wanted.site or before[1] is None:
         yield PutSite(live.release, live.slot, wanted.site, before)
     yield Switch(live.release, live.slot, previous, probes_of(wanted.stack))
-    environment = wanted.environment
-    address = Address(
-        url=environment.url,
-        host=environment.domain,
-        connect_to="127.0.0.1" if environment.is_local else environment.domain,
-        port=environment.http_port if environment.tls is None else environment.https_port,
-        tls=environment.tls is not None,
-    )
-    yield Verify(address, wanted.stack.checks or (Check(path=wanted.stack.site.health),))
 
 
 def probes_of(stack: Stack) -> tuple[tuple[str, str], ...]:

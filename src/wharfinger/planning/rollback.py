@@ -10,6 +10,7 @@ from wharfinger.model.release import Layout, Live, Release, other_slot
 from wharfinger.model.values import seconds
 from wharfinger.planning import Plan
 from wharfinger.planning.changes import not_serving, serving
+from wharfinger.planning.checklist import verification
 from wharfinger.planning.deploy import Wanted, traffic_steps
 from wharfinger.planning.recovery import recovery_steps, slot_in_use, tiers_after
 from wharfinger.steps import Step
@@ -60,6 +61,8 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     yield StartApp(release.id, slot, wanted.expected, timeout=seconds(deploy.healthy_within))
     if wanted.site is not None:
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))
+    # Not timed: nothing was measured, and what is slower than a release that fails fast may be the right one.
+    yield verification(wanted.stack, wanted.environment, release.id, wanted.expected, timed=False)
     yield Record(release.id, observed.current, release.model_copy(update={"slot": slot}))
     for tier in tiers_after(observed):
         if tier != release.id:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from wharfinger.console import Step as Shown
-from wharfinger.hosts import File
+from wharfinger.engine import Container
+from wharfinger.hosts import Completed, File
 from wharfinger.model.release import Slot
 
 Note = Callable[[str], None]
@@ -24,11 +25,25 @@ class Runtime(Protocol):
     def migrate(self, release: str, *, timeout: float, note: Note) -> None:
         """Run the release's migration once; raises StepFailed with its last output."""
 
+    def run_once(
+        self, release: str, service: str, command: tuple[str, ...], *, timeout: float, note: Note
+    ) -> Completed:
+        """Run a command in a container of its own, as one of the release's services; its status is the caller's.
+
+        The container is gone afterwards in any case. Raises CommandFailed when the time-out passes.
+        """
+
     def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
         """Start a release's app tier in a slot and return once all of it is healthy."""
 
     def stop_app(self, release: str, *, drain: float) -> None:
         """Stop and remove a release's app tier; requests in flight get `drain` seconds to finish."""
+
+    def app_containers(self, release: str) -> tuple[Container, ...]:
+        """Return the containers of a release's app tier, by name."""
+
+    def app_logs(self, release: str) -> Mapping[str, tuple[str, ...]]:
+        """Return what the containers of a release's app tier have logged, by service; of very much, the last lines."""
 
     def remove_images(self, images: tuple[str, ...]) -> None:
         """Remove images that nothing uses; those still in use stay."""

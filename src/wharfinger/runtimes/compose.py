@@ -10,15 +10,16 @@ from typing import Final
 
 from wharfinger.commands import compose
 from wharfinger.console import Step as Shown
-from wharfinger.engine import PROJECT, Engine
+from wharfinger.engine import PROJECT, Container, Engine
 from wharfinger.errors import StepFailed
-from wharfinger.hosts import File, Host
+from wharfinger.hosts import Completed, File, Host
 from wharfinger.model.release import Layout, Slot
 from wharfinger.runtimes import Note
 
 _START_TIMEOUT: Final = 120.0
 _PULLS_AT_ONCE: Final = 4
 _STOP_MARGIN: Final = 60.0
+_LOG_LINES: Final = 5000
 _DATA_HEALTHY_WITHIN: Final = 180.0
 
 
@@ -62,6 +63,19 @@ class ComposeRuntime:
                 fix="correct the migration and deploy again; the database was backed up before it ran",
             )
 
+    def run_once(
+        self, release: str, service: str, command: tuple[str, ...], *, timeout: float, note: Note
+    ) -> Completed:
+        """Run a command once; see `Runtime.run_once`."""
+        project = self.layout.target.app_project(release)
+        argv = (*compose.run_once(project, self._file(release), service), *command)
+        try:
+            return self.host.run(argv, timeout=timeout, check=False, on_line=note)
+        except BaseException:  # what was ended is only the client; the container goes on
+            left = ("docker", "rm", "--force", compose.once_name(project, service))
+            self.host.run(left, timeout=_START_TIMEOUT, check=False)
+            raise
+
     def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
         """Start an app tier; see `Runtime.start_app`."""
         folder, project = self.layout.release(release), self.layout.target.app_project(release)
@@ -79,6 +93,20 @@ class ComposeRuntime:
         """Stop an app tier; see `Runtime.stop_app`."""
         argv = compose.down(self.layout.target.app_project(release), stop_within=round(drain))
         self.host.run(argv, timeout=drain + _STOP_MARGIN)
+
+    def app_containers(self, release: str) -> tuple[Container, ...]:
+        """List an app tier's containers; see `Runtime.app_containers`."""
+        return self.engine.project(self.layout.target.app_project(release))
+
+    def app_logs(self, release: str) -> Mapping[str, tuple[str, ...]]:
+        """Read an app tier's logs; see `Runtime.app_logs`."""
+        found: dict[str, tuple[str, ...]] = {}
+        for container in self.app_containers(release):
+            found[container.service] = (
+                *found.get(container.service, ()),
+                *self.engine.logs(container.id, lines=_LOG_LINES),
+            )
+        return found
 
     def remove_images(self, images: tuple[str, ...]) -> None:
         """Remove images; see `Runtime.remove_images`."""

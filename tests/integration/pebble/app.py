@@ -23,10 +23,25 @@ class Handler(BaseHTTPRequestHandler):
             body = json.dumps({"status": "healthy" if healthy else "sick", "version": VERSION}).encode()
             self.send_response(200 if healthy else 503)
         else:
+            if MODE == "tired":
+                time.sleep(0.4)
+            if MODE == "noisy":
+                print("ERROR no such pebble", file=sys.stderr, flush=True)
             body = json.dumps({"version": VERSION, "greeting": os.environ.get("GREETING")}).encode()
             self.send_response(200 if MODE != "wrong" else 500)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
+        if MODE == "mortal" and self.path != "/health":
+            print("cannot hold the quarry", file=sys.stderr, flush=True)
+            os._exit(3)
+
+    def do_POST(self) -> None:
+        """Answer with what was sent."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(201 if self.headers.get("X-Smoke") else 400)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
@@ -42,6 +57,9 @@ def main() -> int:
             print("column pebbles.colour does not exist", file=sys.stderr)
             return 1
         return 0
+    if sys.argv[1:] == ["at-head"]:
+        print("0001_pebbles is not applied" if MODE == "behind" else "at head")
+        return 1 if MODE == "behind" else 0
     if MODE == "crash":
         print("cannot open the quarry", file=sys.stderr)
         return 3

@@ -27,8 +27,8 @@ from wharfinger.engine import Container
 from wharfinger.facts import Observed
 from wharfinger.health import Address
 from wharfinger.hosts import File
+from wharfinger.model.checks import Check, Latency, LatencyCheck, LogCheck, Logs
 from wharfinger.model.release import Live, Release, Slot
-from wharfinger.model.stack import Check
 from wharfinger.planning import Plan
 from wharfinger.planning.deploy import Wanted, plan_deploy, probes_of
 from wharfinger.rendering.site import live_default
@@ -37,13 +37,16 @@ from wharfinger.steps.app import Pull, Retire, StartApp
 from wharfinger.steps.data import BackUp, Migrate, StartData
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
 from wharfinger.steps.releases import Prune, Record, UploadRelease
-from wharfinger.steps.verify import Verify
+from wharfinger.steps.verify import CheckMigrations, Measure, Verify
 
 IMAGE = IMAGES["app"]
 NEWER_IMAGE = f"127.0.0.1:5000/sevra-atlas/app@sha256:{'cd' * 32}"
+ADDRESS = Address(url="http://localhost:8080", host="localhost", connect_to="127.0.0.1", port=8080)
 VERIFY = Verify(
-    Address(url="http://localhost:8080", host="localhost", connect_to="127.0.0.1", port=8080),
+    NEW,
+    ADDRESS,
     (Check.model_validate({"path": "/health", "json": {"status": "healthy"}}),),
+    {"api": 1, "worker": 1},
 )
 
 
@@ -244,7 +247,8 @@ def test_a_stack_without_a_site_needs_no_edge_and_can_be_up_to_date() -> None:
 
     assert plan(want, observed).steps == ()
     first = plan(want, empty(want))
-    assert not {"StartEdge", "PutSite", "Switch", "Verify"} & set(verbs(first.steps))
+    assert not {"StartEdge", "PutSite", "Switch"} & set(verbs(first.steps))
+    assert Verify(NEW, None, (), {"api": 1, "worker": 1}) in first.steps  # its containers are looked at
 
 
 def test_a_stack_without_data_is_neither_backed_up_nor_migrated() -> None:
@@ -261,6 +265,29 @@ def test_without_checks_the_health_path_is_asked() -> None:
     (verify,) = [step for step in plan(want, serving(want)).steps if isinstance(step, Verify)]
 
     assert verify.checks == (Check(path="/health"),)
+
+
+def test_a_new_release_is_timed_against_the_one_that_serves() -> None:
+    stack = STACK.model_copy(update={"checks": (LatencyCheck(latency=Latency(samples=7)), LogCheck(logs=Logs()))})
+    want = wanted(stack=stack, fingerprint="other")
+
+    first, later = plan(want, empty(want)), plan(want, serving(want))
+
+    assert "Measure" not in verbs(first.steps)
+    assert verbs(later.steps)[3:7] == ["Migrate", "Measure", "StartApp", "Switch"]
+    assert later.steps[4] == Measure(NEW, ADDRESS, {"/health": 7})
+    checks = (Check(path="/health"), LatencyCheck(latency=Latency(path="/health", samples=7)), LogCheck(logs=Logs()))
+    assert Verify(NEW, ADDRESS, checks, VERIFY.expected) in later.steps
+
+
+def test_the_schema_is_checked_before_anything_starts_on_it() -> None:
+    migrate = STACK.migrate.model_copy(update={"check": ("app", "at-head")}) if STACK.migrate else None
+    want = wanted(stack=STACK.model_copy(update={"migrate": migrate}), fingerprint="other")
+
+    steps = plan(want, serving(want)).steps
+
+    assert verbs(steps)[3:6] == ["Migrate", "CheckMigrations", "StartApp"]
+    assert steps[4] == CheckMigrations(NEW, ("app", "at-head"), timeout=600)
 
 
 def test_the_environment_says_how_many_containers_there_are() -> None:

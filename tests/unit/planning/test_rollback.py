@@ -98,7 +98,12 @@ def test_a_rollback_starts_the_old_release_beside_the_current_one_and_leaves_the
             Pull((IMAGES["app"],)),
             StartApp(OLDER, "green", {"api": 1, "worker": 1}, timeout=120),
             Switch(OLDER, "green", OLD_IS_LIVE, (("api", "/health"),)),
-            Verify(Address("http://localhost:8080", "localhost", "127.0.0.1", 8080), STACK.checks),
+            Verify(
+                OLDER,
+                Address("http://localhost:8080", "localhost", "127.0.0.1", 8080),
+                STACK.checks,
+                {"api": 1, "worker": 1},
+            ),
             Record(OLDER, OLD, release(OLDER, slot="green")),
             Retire(OLD, drain=10),
         ),

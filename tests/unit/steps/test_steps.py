@@ -11,19 +11,17 @@ from tests.examples import LAYOUT, sevra
 from tests.recording import RecordingHost, RecordingRuntime, run_step, world
 from tests.unit.planning.situations import NEW, OLD, OLD_IS_LIVE, release
 
-from wharfinger import health
 from wharfinger.errors import InvalidInput, StepFailed, WharfingerError
 from wharfinger.health import Address
 from wharfinger.hosts import File
 from wharfinger.model.release import Live
-from wharfinger.model.stack import Check
 from wharfinger.rendering.site import live_default
 from wharfinger.steps import Step, recorded
 from wharfinger.steps.app import Pull, Retire, StartApp
 from wharfinger.steps.data import BackUp, Migrate, StartData
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
 from wharfinger.steps.releases import Prune, Record, UploadRelease
-from wharfinger.steps.verify import Verify
+from wharfinger.steps.verify import CheckMigrations, Measure, Verify
 
 STACK = sevra()
 FILES = {"compose.yaml": File(b"services: {}"), ".env": File(b"KEY=s3cret", 0o600)}
@@ -39,7 +37,9 @@ EVERY_STEP: tuple[Step, ...] = (
     StartApp(NEW, "green", {"api": 1}, timeout=1),
     PutSite(NEW, "green", b"s3cret", (b"s3cret", None)),
     Switch(NEW, "green", OLD_IS_LIVE, ()),
-    Verify(ADDRESS, ()),
+    CheckMigrations(NEW, ("x",), timeout=1),
+    Measure(NEW, ADDRESS, {"/": 3}),
+    Verify(NEW, ADDRESS, (), {}),
     Record(NEW, OLD, release(NEW)),
     Retire(OLD, drain=1),
     Prune((OLD,), ()),
@@ -272,23 +272,3 @@ def test_a_first_switch_has_nowhere_to_go_back_to() -> None:
     Switch(NEW, "blue", None, ()).undo(world(STACK, host))
 
     assert host.calls == []
-
-
-# The proof
-
-
-def test_every_check_that_fails_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    reasons = {"/health": "status 502, expected 200", "/": None, "/api": "the answer is not JSON"}
-    monkeypatch.setattr(health, "failure", lambda _, check: reasons[check.path])
-
-    with pytest.raises(StepFailed) as caught:
-        run_step(Verify(ADDRESS, tuple(Check(path=path) for path in reasons)), world(STACK, RecordingHost()))
-
-    assert caught.value.problem == "http://localhost:8080 does not answer as `checks` expects"
-    assert caught.value.details == ("GET /health: status 502, expected 200", "GET /api: the answer is not JSON")
-
-
-def test_checks_that_pass_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "failure", lambda *_: None)
-
-    run_step(Verify(ADDRESS, (Check(path="/health"),)), world(STACK, RecordingHost()))
