@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from tests.examples import LAYOUT
@@ -344,7 +344,9 @@ def world(
 ) -> World:
     """Return what steps act on, all of it in memory and writing to the host's `calls`."""
     edge = server(host, layout=layout).edge
-    return World(stack=stack, host=host, runtime=runtime or RecordingRuntime(host.calls), edge=edge, layout=layout)
+    runtime = runtime or RecordingRuntime(host.calls)
+    source = Path("/home/ann/stacks/sevra-atlas")
+    return World(stack=stack, host=host, runtime=runtime, edge=edge, layout=layout, here=host, source=source)
 
 
 @dataclass

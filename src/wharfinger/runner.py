@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from wharfinger.console import Console
+from wharfinger.console import Console, StepList
 from wharfinger.console import Step as Shown
 from wharfinger.errors import Interrupted, StepFailed, WharfingerError
 from wharfinger.journal import Journal
@@ -35,9 +35,10 @@ def run(plan: Plan, world: World, journal: Journal, console: Console, *, by: str
                 with _even_if_the_disk_is_full():
                     journal.step("failed", step, problem=_problem(error), **_checklist(row))
                 if step.tidies:
-                    console.warn(f"{step.title} failed: {_problem(error)}; the next deploy tries again")
+                    console.warn(f"{step.title} failed: {_problem(error)}; the next deploy tries again{_more(error)}")
                     continue
                 _undo([*done, step], world, journal, console)
+                _run_hooks(plan.on_failure, world, journal, shown, console)
                 with _even_if_the_disk_is_full():
                     journal.finished("reverted")
                 raise _failure(plan, step, error) from error
@@ -57,6 +58,28 @@ def _undo(steps: Sequence[Step], world: World, journal: Journal, console: Consol
             facts = {"event": "undone"}
         with _even_if_the_disk_is_full():
             journal.step(step=step, **facts)
+
+
+def _run_hooks(steps: Sequence[Step], world: World, journal: Journal, shown: StepList, console: Console) -> None:
+    """Run what is to be run after a failure; nothing that happens here hides why it failed."""
+    for step in steps:
+        facts: dict[str, Any] = {"event": "done"}
+        try:
+            with shown.step(step.title) as row:
+                step.run(world, row)
+        except KeyboardInterrupt:
+            return  # again: whoever waits has waited enough
+        except Exception as error:
+            facts = {"event": "failed", "problem": _problem(error)}
+            console.warn(f"{step.title} failed: {_problem(error)}{_more(error)}")
+        with _even_if_the_disk_is_full():
+            journal.step(step=step, **facts)
+
+
+def _more(error: BaseException) -> str:
+    """Return an error's details as further lines."""
+    details = error.details if isinstance(error, WharfingerError) else ()
+    return "".join(f"\n  {line}" for line in details)
 
 
 def _checklist(row: Shown | None) -> dict[str, Any]:

@@ -82,6 +82,9 @@ def journal_on(host: RecordingHost) -> Journal:
     return Journal(host, PATH, lambda: f"2026-11-20T14:30:{next(ticks):02}+00:00")
 
 
+SILENT = WharfingerError("the pager is silent", details=["no carrier"])
+
+
 def carry_out(*steps: Step, host: RecordingHost) -> Heard:
     heard = Heard()
     plan = Plan("deploy", "20261120143000", steps, ("because",), SERVING)
@@ -191,6 +194,30 @@ def test_a_journal_that_cannot_be_written_stops_the_run_and_undoes_it(written: i
     undone = [name for verb, name in host.calls if verb == "undo"]
     assert set(done) <= set(undone)
     assert undone == sorted(undone, reverse=True)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt()])
+def test_what_is_to_run_after_a_failure_runs_once_all_is_undone_and_hides_nothing(error: BaseException) -> None:
+    host, heard = RecordingHost(), Heard()
+    hooks = (Tidy("page", SILENT), Tidy("tidy"))
+    plan = Plan("deploy", "x", (Verb("a"), Verb("b", error)), (), SERVING, on_failure=hooks)
+
+    with pytest.raises((StepFailed, Interrupted)) as caught:
+        runner.run(plan, world(sevra(), host), journal_on(host), heard.console, by="ann@laptop")
+
+    assert host.calls[-4:] == [("undo", "b"), ("undo", "a"), ("do", "page"), ("do", "tidy")]
+    assert "do b" in caught.value.problem
+    assert "warning: do page failed: the pager is silent\n  no carrier" in heard.said
+    assert list(events(host))[-3:] == ["failed", "done", "finished reverted"]
+
+
+def test_nothing_of_it_runs_where_all_goes_well() -> None:
+    host = RecordingHost()
+    plan = Plan("deploy", "x", (Verb("a"),), (), SERVING, on_failure=(Tidy("page"),))
+
+    runner.run(plan, world(sevra(), host), journal_on(host), Heard().console, by="ann@laptop")
+
+    assert host.calls == [("do", "a")]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from wharfinger.model.build import BuildSpec
 from wharfinger.model.checks import Checks, LogCheck
 from wharfinger.model.contract import Contract
+from wharfinger.model.hooks import Hooks
 from wharfinger.model.site import Site, Tls
 from wharfinger.model.values import Argv, Duration, Model, Name, Size
 
@@ -205,6 +206,7 @@ class Stack(Model):
     site: Site | None = None
     env: Contract = Field(default_factory=lambda: Contract({}))
     checks: Checks = ()
+    hooks: Hooks = Hooks()
     deploy: Deploy = Deploy()
     environments: Annotated[dict[EnvironmentName, Environment], Field(min_length=1)]
 
@@ -222,6 +224,7 @@ class Stack(Model):
             *self._unknown_takers(),
             *self._dangling_scales(),
             *self._dangling_checks(),
+            *self._dangling_hooks(),
         )
         if problems:
             raise Disagreement(problems)
@@ -275,3 +278,12 @@ class Stack(Model):
                         yield ("checks", index, "logs", "services", number), f"no service named {name}"
             elif self.site is None:
                 yield ("checks", index), "without `site` there is no public address to ask"
+
+    def _dangling_hooks(self) -> Iterator[Problem]:
+        for when in type(self.hooks).model_fields:
+            for index, hook in enumerate(getattr(self.hooks, when)):
+                place = ("hooks", when, index, "service")
+                if hook.service is not None and hook.service not in self.services:
+                    yield place, f"no service named {hook.service}"
+                elif hook.service is not None and when == "on_failure":
+                    yield place, "after a failure the release is gone, and its containers with it"

@@ -12,7 +12,7 @@ from wharfinger.hosts import File
 from wharfinger.model.release import Layout, Live, Release, other_slot
 from wharfinger.model.stack import Environment, Stack
 from wharfinger.model.values import seconds
-from wharfinger.planning import Plan
+from wharfinger.planning import Plan, hooks
 from wharfinger.planning.changes import file_changes, pruned, reasons, serving
 from wharfinger.planning.checklist import measurements, migration_checks, verification
 from wharfinger.planning.recovery import leftovers, live_after, recovery_steps, slot_in_use, tiers_after
@@ -82,7 +82,8 @@ def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
         return Plan("deploy", observed.current or release.id, steps, left, serving(observed), warnings)
     steps = tuple(_steps(wanted, observed, layout))
     changes = _changes(wanted, observed, layout)
-    return Plan("deploy", release.id, steps, why, serving(observed), warnings, changes)
+    on_failure = tuple(hooks.on_failure(wanted.stack, wanted.environment, release.id))
+    return Plan("deploy", release.id, steps, why, serving(observed), warnings, changes, on_failure)
 
 
 def _changes(wanted: Wanted, observed: Observed, layout: Layout) -> tuple[str, ...]:
@@ -109,6 +110,7 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     if stack.data and _data_differs(wanted, observed, layout):
         before = {name: observed.files[layout.data / name] for name in wanted.data_files}
         yield StartData(tuple(stack.data), wanted.data_files, before)
+    yield from hooks.before(stack, wanted.environment, release.id)
     databases = tuple(name for name, service in stack.data.items() if service.engine == "postgres")
     if databases:
         yield BackUp(databases, stamp=release.id)
@@ -128,6 +130,7 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     old, images = pruned((*observed.releases, succeeded), observed, keep=stack.deploy.keep, current=release.id)
     if old:
         yield Prune(old, images)
+    yield from hooks.after(stack, wanted.environment, release.id)
 
 
 def traffic_steps(wanted: Wanted, observed: Observed, layout: Layout, live: Live) -> Iterator[Step]:

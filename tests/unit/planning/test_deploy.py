@@ -28,6 +28,7 @@ from wharfinger.facts import Observed
 from wharfinger.health import Address
 from wharfinger.hosts import File
 from wharfinger.model.checks import Check, Latency, LatencyCheck, LogCheck, Logs
+from wharfinger.model.hooks import Hooks
 from wharfinger.model.release import Live, Release, Slot
 from wharfinger.planning import Plan
 from wharfinger.planning.deploy import Wanted, plan_deploy, probes_of
@@ -36,6 +37,7 @@ from wharfinger.steps import Step
 from wharfinger.steps.app import Pull, Retire, StartApp
 from wharfinger.steps.data import BackUp, Migrate, StartData
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
+from wharfinger.steps.hooks import AfterHook, BeforeHook, FailureHook
 from wharfinger.steps.releases import Prune, Record, UploadRelease
 from wharfinger.steps.verify import CheckMigrations, Measure, Verify
 
@@ -288,6 +290,36 @@ def test_the_schema_is_checked_before_anything_starts_on_it() -> None:
 
     assert verbs(steps)[3:6] == ["Migrate", "CheckMigrations", "StartApp"]
     assert steps[4] == CheckMigrations(NEW, ("app", "at-head"), timeout=600)
+
+
+def test_hooks_surround_what_changes_anything() -> None:
+    tell, warm = {"command": ["./tell", "them"], "timeout": "10s"}, {"command": ["warm"], "service": "api"}
+    hooks = Hooks.model_validate(
+        {"before_deploy": [tell, warm], "after_deploy": [tell], "on_failure": [{"command": ["./page"]}]}
+    )
+    want = wanted(stack=STACK.model_copy(update={"hooks": hooks}), fingerprint="other")
+
+    done = plan(want, serving(want))
+
+    url = "http://localhost:8080"
+    plain = replacement(want, "green", Live("blue", OLD))
+    assert done.steps == (
+        *plain[:2],
+        BeforeHook(NEW, url, ("./tell", "them"), None, timeout=10),
+        BeforeHook(NEW, url, ("warm",), "api", timeout=60),
+        *plain[2:],
+        AfterHook(NEW, url, ("./tell", "them"), None, timeout=10),
+    )
+    assert done.on_failure == (FailureHook(NEW, url, ("./page",), None, timeout=60),)
+
+
+def test_where_nothing_is_deployed_no_hook_runs() -> None:
+    hooks = Hooks.model_validate({"before_deploy": [{"command": ["./tell"]}], "on_failure": [{"command": ["./tell"]}]})
+    want = wanted(stack=STACK.model_copy(update={"hooks": hooks}))
+
+    done = plan(want, serving(want))
+
+    assert (done.steps, done.on_failure) == ((), ())
 
 
 def test_the_environment_says_how_many_containers_there_are() -> None:

@@ -20,6 +20,7 @@ from wharfinger.steps import Step, recorded
 from wharfinger.steps.app import Pull, Retire, StartApp
 from wharfinger.steps.data import BackUp, Migrate, StartData
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
+from wharfinger.steps.hooks import AfterHook, BeforeHook, FailureHook
 from wharfinger.steps.releases import Prune, Record, UploadRelease
 from wharfinger.steps.verify import CheckMigrations, Measure, Verify
 
@@ -37,6 +38,9 @@ EVERY_STEP: tuple[Step, ...] = (
     StartApp(NEW, "green", {"api": 1}, timeout=1),
     PutSite(NEW, "green", b"s3cret", (b"s3cret", None)),
     Switch(NEW, "green", OLD_IS_LIVE, ()),
+    BeforeHook(NEW, "http://localhost:8080", ("./tell",), None, timeout=1),
+    AfterHook(NEW, "http://localhost:8080", ("./tell",), "api", timeout=1),
+    FailureHook(NEW, "http://localhost:8080", ("./tell",), None, timeout=1),
     CheckMigrations(NEW, ("x",), timeout=1),
     Measure(NEW, ADDRESS, {"/": 3}),
     Verify(NEW, ADDRESS, (), {}),
@@ -92,7 +96,12 @@ def test_a_step_that_was_never_begun_may_be_undone_and_twice(step: Step) -> None
 
 
 def test_only_what_follows_the_record_tidies() -> None:
-    assert [type(step).__name__ for step in EVERY_STEP if step.tidies] == ["Retire", "Prune"]
+    assert [type(step).__name__ for step in EVERY_STEP if step.tidies] == [
+        "AfterHook",
+        "FailureHook",
+        "Retire",
+        "Prune",
+    ]
 
 
 # Releases
