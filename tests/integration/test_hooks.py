@@ -72,7 +72,7 @@ def test_where_nothing_changes_no_hook_runs(pebble: Deployment) -> None:
         ("command: [./note, before]", "command: [sh, -c, 'echo no quorum >&2; exit 3']", "no quorum"),
         ("command: [./note, before]", "command: [sleep, '60'], timeout: 1s", "did not end within 1 s"),
         ("command: [./note, before]", "command: [./nothing]", "exited 127"),
-        ("command: [python, -c,", "timeout: 2s, command: [sleep, '60', ", "did not end within 2 s"),
+        ('command: [python, -c, "', 'timeout: 2s, command: [python, -c, "import time; time.sleep(60); ', "within 2 s"),
     ],
 )
 def test_one_that_fails_before_ends_the_deploy(pebble: Deployment, old: str, new: str, told: str) -> None:

@@ -120,6 +120,8 @@ class Deploy(Model):
     healthy_within: Duration = "2m"
     drain: Duration = "10s"
     """How long requests in flight on the old tier may take to finish."""
+    ignore: Argv = ()
+    """Patterns as in a `.gitignore`, seen from the stack's folder: files whose change is no reason to deploy."""
 
 
 class Edge(Model):

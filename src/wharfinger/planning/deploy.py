@@ -13,7 +13,7 @@ from wharfinger.model.release import Layout, Live, Release, other_slot
 from wharfinger.model.stack import Environment, Stack
 from wharfinger.model.values import seconds
 from wharfinger.planning import Plan, hooks
-from wharfinger.planning.changes import file_changes, pruned, reasons, serving
+from wharfinger.planning.changes import file_changes, ignored_changes, pruned, reasons, serving
 from wharfinger.planning.checklist import measurements, migration_checks, verification
 from wharfinger.planning.recovery import leftovers, live_after, recovery_steps, slot_in_use, tiers_after
 from wharfinger.rendering.site import live_default
@@ -79,7 +79,9 @@ def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     if not why:
         left = tuple(f"release {tier} was left behind by a run that was cut off" for tier in leftovers(observed))
         steps = tuple(recovery_steps(observed))
-        return Plan("deploy", observed.current or release.id, steps, left, serving(observed), warnings)
+        ignored = ignored_changes(observed.release(observed.current), release)
+        current = observed.current or release.id
+        return Plan("deploy", current, steps, left, serving(observed), warnings, ignored=ignored)
     steps = tuple(_steps(wanted, observed, layout))
     changes = _changes(wanted, observed, layout)
     on_failure = tuple(hooks.on_failure(wanted.stack, wanted.environment, release.id))

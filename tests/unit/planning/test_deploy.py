@@ -109,6 +109,23 @@ def test_when_nothing_changed_there_is_nothing_to_do() -> None:
     assert plan(want, serving(want)) == Plan("deploy", OLD, (), (), f"release {OLD} still serves")
 
 
+@pytest.mark.parametrize(
+    ("then", "changed"),
+    [
+        ({"docs/a.md": "1", "docs/b.md": "1", "old.md": "1"}, ("docs/b.md", "new.md", "old.md")),
+        ({}, ()),  # a release of before they were noted
+    ],
+)
+def test_ignored_files_that_changed_are_named_and_nothing_is_done(
+    then: dict[str, str], changed: tuple[str, ...]
+) -> None:
+    want = wanted(ignored={"docs/a.md": "1", "docs/b.md": "2", "new.md": "1"})
+
+    done = plan(want, serving(want, releases=[release(OLD, ignored=then)]))
+
+    assert (done.steps, done.ignored) == ((), changed)
+
+
 def test_a_changed_image_replaces_the_app_tier_and_touches_nothing_else() -> None:
     want = wanted(images={"app": NEWER_IMAGE}, fingerprint="other")
 
