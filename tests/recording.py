@@ -283,6 +283,14 @@ class RecordingRuntime:
         """Remember it."""
         self._called("start_app", release, slot)
 
+    def stop_services(self, release: str, services: tuple[str, ...], *, drain: float) -> None:
+        """Remember it."""
+        self._called("stop_services", release, services, drain)
+
+    def start_services(self, release: str, services: tuple[str, ...], *, timeout: float) -> None:
+        """Remember it."""
+        self._called("start_services", release, services)
+
     def stop_app(self, release: str, *, drain: float) -> None:
         """Remember it."""
         self._called("stop_app", release, drain)

@@ -24,6 +24,10 @@ EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$",
 """The name of an environment; without a hyphen, so that no two of STACK-ENVIRONMENT are the same."""
 
 
+Strategy = Literal["beside", "recreate"]
+"""`beside`: a new container starts while the old one runs; `recreate`: it starts once the old one has stopped."""
+
+
 class Healthcheck(Model):
     """How Docker finds out that a container is healthy; keys as in the Compose Specification."""
 
@@ -67,6 +71,8 @@ class Service(Model):
     cpus: Annotated[float, Field(gt=0)] = 1.0
     pids_limit: Annotated[int, Field(ge=1)] = 512
     stop_grace_period: Duration = "30s"
+    strategy: Strategy | None = None
+    """How it follows its predecessor; absent: as `deploy.strategy` says."""
 
 
 class Migrate(Model):
@@ -115,6 +121,7 @@ class Volume(Model):
 class Deploy(Model):
     """How releases follow each other."""
 
+    strategy: Strategy = "beside"
     keep: Annotated[int, Field(ge=1, le=100)] = 5
     """Successful releases that stay on the server, with their images."""
     healthy_within: Duration = "2m"
@@ -215,6 +222,13 @@ class Stack(Model):
     def image_is_built(self, image: str) -> bool:
         """Whether `image` names an entry of `build` rather than an image from elsewhere."""
         return image in self.build
+
+    @property
+    def recreated(self) -> tuple[str, ...]:
+        """The services that must not overlap with their predecessors."""
+        return tuple(
+            name for name, one in self.services.items() if (one.strategy or self.deploy.strategy) == "recreate"
+        )
 
     @model_validator(mode="after")
     def _sections_must_agree(self) -> Self:

@@ -16,9 +16,10 @@ from wharfinger.planning import Plan, hooks
 from wharfinger.planning.changes import file_changes, ignored_changes, pruned, reasons, serving
 from wharfinger.planning.checklist import measurements, migration_checks, verification
 from wharfinger.planning.recovery import leftovers, live_after, recovery_steps, slot_in_use, tiers_after
+from wharfinger.planning.tiers import overlap_warnings, start_steps
 from wharfinger.rendering.site import live_default
 from wharfinger.steps import Step
-from wharfinger.steps.app import Pull, Retire, StartApp
+from wharfinger.steps.app import Pull, Retire
 from wharfinger.steps.data import BackUp, Migrate, StartData
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
 from wharfinger.steps.releases import Prune, Record, UploadRelease
@@ -83,6 +84,7 @@ def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
         current = observed.current or release.id
         return Plan("deploy", current, steps, left, serving(observed), warnings, ignored=ignored)
     steps = tuple(_steps(wanted, observed, layout))
+    warnings += tuple(overlap_warnings(wanted.stack, observed, release.id))
     changes = _changes(wanted, observed, layout)
     on_failure = tuple(hooks.on_failure(wanted.stack, wanted.environment, release.id))
     return Plan("deploy", release.id, steps, why, serving(observed), warnings, changes, on_failure)
@@ -121,7 +123,7 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     yield from migration_checks(stack, release.id)
     if wanted.site is not None and tiers_after(observed):
         yield from measurements(stack, wanted.environment, release.id)
-    yield StartApp(release.id, slot, wanted.expected, timeout=seconds(stack.deploy.healthy_within))
+    yield from start_steps(stack, wanted.expected, observed, release.id, slot)
     if wanted.site is not None:
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))
     yield verification(stack, wanted.environment, release.id, wanted.expected, timed=True)

@@ -13,8 +13,9 @@ from wharfinger.planning.changes import not_serving, serving
 from wharfinger.planning.checklist import verification
 from wharfinger.planning.deploy import Wanted, traffic_steps
 from wharfinger.planning.recovery import recovery_steps, slot_in_use, tiers_after
+from wharfinger.planning.tiers import overlap_warnings, start_steps
 from wharfinger.steps import Step
-from wharfinger.steps.app import Pull, Retire, StartApp
+from wharfinger.steps.app import Pull, Retire
 from wharfinger.steps.releases import Record
 
 
@@ -49,7 +50,8 @@ def plan_rollback(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     else:
         why = (f"release {observed.current} is to be replaced by {release.id}",)
     steps = tuple(_steps(wanted, observed, layout)) if why else ()
-    return Plan("rollback", release.id, steps, why, serving(observed))
+    warnings = tuple(overlap_warnings(wanted.stack, observed, release.id)) if why else ()
+    return Plan("rollback", release.id, steps, why, serving(observed), warnings)
 
 
 def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]:
@@ -58,7 +60,7 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     slot = (slot_in_use(observed) or "blue") if again else other_slot(slot_in_use(observed))
     yield from recovery_steps(observed)
     yield Pull(tuple(dict.fromkeys(release.images.values())))
-    yield StartApp(release.id, slot, wanted.expected, timeout=seconds(deploy.healthy_within))
+    yield from start_steps(wanted.stack, wanted.expected, observed, release.id, slot)
     if wanted.site is not None:
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))
     # Not timed: nothing was measured, and what is slower than a release that fails fast may be the right one.

@@ -34,7 +34,13 @@ class Runtime(Protocol):
         """
 
     def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
-        """Start a release's app tier in a slot and return once all of it is healthy."""
+        """Start so many containers of a release's services in a slot; return once all of them are healthy."""
+
+    def stop_services(self, release: str, services: tuple[str, ...], *, drain: float) -> None:
+        """Stop some of a release's services and keep their containers; they get `drain` seconds to finish."""
+
+    def start_services(self, release: str, services: tuple[str, ...], *, timeout: float) -> None:
+        """Start services again that were stopped, and return once they are healthy; those that run are left alone."""
 
     def stop_app(self, release: str, *, drain: float) -> None:
         """Stop and remove a release's app tier; requests in flight get `drain` seconds to finish."""

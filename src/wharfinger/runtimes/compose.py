@@ -80,7 +80,7 @@ class ComposeRuntime:
         """Start an app tier; see `Runtime.start_app`."""
         folder, project = self.layout.release(release), self.layout.target.app_project(release)
         self._choose_slot(folder / ".env", slot)
-        self.host.run(compose.up(project, self._file(release)), timeout=_START_TIMEOUT)
+        self.host.run(compose.up(project, self._file(release), services=expected), timeout=_START_TIMEOUT)
         self.engine.wait_healthy(project, expected, timeout=timeout, note=note)
 
     def _choose_slot(self, path: PurePosixPath, slot: Slot) -> None:
@@ -88,6 +88,19 @@ class ComposeRuntime:
         text = (self.host.read(path) or b"").decode()
         kept = [line for line in text.splitlines(keepends=True) if not line.startswith("WHARFINGER_SLOT=")]
         self.host.write({path: File(f"WHARFINGER_SLOT={slot}\n{''.join(kept)}".encode(), 0o600)})
+
+    def stop_services(self, release: str, services: tuple[str, ...], *, drain: float) -> None:
+        """Stop services; see `Runtime.stop_services`."""
+        project = self.layout.target.app_project(release)
+        argv = compose.stop(project, self._file(release), services=services, stop_within=round(drain))
+        self.host.run(argv, timeout=drain + _STOP_MARGIN)
+
+    def start_services(self, release: str, services: tuple[str, ...], *, timeout: float) -> None:
+        """Start services again; see `Runtime.start_services`."""
+        project = self.layout.target.app_project(release)
+        argv = compose.up(project, self._file(release), services=services, recreate=False)
+        self.host.run(argv, timeout=_START_TIMEOUT)
+        self.engine.wait_healthy(project, dict.fromkeys(services, 1), timeout=timeout, note=lambda _: None)
 
     def stop_app(self, release: str, *, drain: float) -> None:
         """Stop an app tier; see `Runtime.stop_app`."""

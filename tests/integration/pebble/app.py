@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 VERSION = "one"
 MODE = "good"  # tests write another version and mode here
@@ -49,6 +50,25 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+def schedule() -> int:
+    """Note when this scheduler begins and ends."""
+    if MODE == "unscheduled":
+        return 3
+
+    def note(what: str) -> None:
+        with Path("/turns/turns").open("a", encoding="utf-8") as turns:
+            turns.write(f"{what}-{VERSION}\n")
+
+    def end(*_: object) -> None:
+        note("end")
+        sys.exit(0)
+
+    note("begin")
+    signal.signal(signal.SIGTERM, end)
+    while True:
+        time.sleep(1)
+
+
 def main() -> int:
     """Migrate or serve."""
     if sys.argv[1:] == ["migrate"]:
@@ -60,6 +80,8 @@ def main() -> int:
     if sys.argv[1:] == ["at-head"]:
         print("0001_pebbles is not applied" if MODE == "behind" else "at head")
         return 1 if MODE == "behind" else 0
+    if sys.argv[1:] == ["schedule"]:
+        return schedule()
     if MODE == "crash":
         print("cannot open the quarry", file=sys.stderr)
         return 3

@@ -30,11 +30,12 @@ from wharfinger.hosts import File
 from wharfinger.model.checks import Check, Latency, LatencyCheck, LogCheck, Logs
 from wharfinger.model.hooks import Hooks
 from wharfinger.model.release import Live, Release, Slot
+from wharfinger.model.stack import Stack
 from wharfinger.planning import Plan
 from wharfinger.planning.deploy import Wanted, plan_deploy, probes_of
 from wharfinger.rendering.site import live_default
 from wharfinger.steps import Step
-from wharfinger.steps.app import Pull, Retire, StartApp
+from wharfinger.steps.app import Pull, Retire, StartApp, StopFirst
 from wharfinger.steps.data import BackUp, Migrate, StartData
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
 from wharfinger.steps.hooks import AfterHook, BeforeHook, FailureHook
@@ -337,6 +338,47 @@ def test_where_nothing_is_deployed_no_hook_runs() -> None:
     done = plan(want, serving(want))
 
     assert (done.steps, done.on_failure) == ((), ())
+
+
+def without_overlap(*services: str) -> Stack:
+    """The stack, with services of which no two releases may run at once."""
+    changed = {name: one.model_copy(update={"strategy": "recreate"}) for name, one in STACK.services.items()}
+    return STACK.model_copy(update={"services": STACK.services | {name: changed[name] for name in services}})
+
+
+def test_a_service_that_must_not_overlap_starts_once_the_old_one_has_stopped() -> None:
+    want = wanted(stack=without_overlap("worker"), fingerprint="other")
+
+    done = plan(want, serving(want))
+
+    start = [step for step in done.steps if isinstance(step, StartApp | StopFirst)]
+    assert start == [
+        StartApp(NEW, "green", {"api": 1}, timeout=120),
+        StopFirst(OLD, ("worker",), drain=10, timeout=120),
+        StartApp(NEW, "green", {"worker": 1}, timeout=120),
+    ]
+    assert start[1].title == f"stop worker of {OLD} first"
+    assert done.warnings == ()  # nobody asks the worker
+
+
+def test_a_whole_stack_can_be_recreated_and_visitors_are_spoken_of() -> None:
+    deploy = STACK.deploy.model_copy(update={"strategy": "recreate"})
+    want = wanted(stack=STACK.model_copy(update={"deploy": deploy}), fingerprint="other")
+
+    done = plan(want, serving(want))
+
+    assert [step for step in done.steps if isinstance(step, StartApp | StopFirst)] == [
+        StopFirst(OLD, ("api", "worker"), drain=10, timeout=120),
+        StartApp(NEW, "green", {"api": 1, "worker": 1}, timeout=120),
+    ]
+    assert done.warnings == ("api: `strategy: recreate`, so no answers from its stop until the switch",)
+
+
+def test_a_first_deploy_and_a_service_that_is_new_have_nothing_to_stop() -> None:
+    want = wanted(stack=without_overlap("worker"), fingerprint="other")
+
+    assert "StopFirst" not in verbs(plan(want, empty(want)).steps)
+    assert "StopFirst" not in verbs(plan(want, serving(want, tiers={OLD: tier(OLD, "api")})).steps)
 
 
 def test_the_environment_says_how_many_containers_there_are() -> None:

@@ -27,7 +27,7 @@ from wharfinger.model.release import Live, Release
 from wharfinger.planning import Plan
 from wharfinger.planning.deploy import Wanted
 from wharfinger.planning.rollback import choose, plan_rollback
-from wharfinger.steps.app import Pull, Retire, StartApp
+from wharfinger.steps.app import Pull, Retire, StartApp, StopFirst
 from wharfinger.steps.edge import PutSite, Switch
 from wharfinger.steps.releases import Record
 from wharfinger.steps.verify import Verify
@@ -109,6 +109,19 @@ def test_a_rollback_starts_the_old_release_beside_the_current_one_and_leaves_the
         ),
         reasons=(f"release {OLD} is to be replaced by {OLDER}",),
         serving=f"release {OLD} still serves",
+    )
+
+
+def test_a_rollback_too_stops_first_what_must_not_overlap() -> None:
+    services = STACK.services | {"worker": STACK.services["worker"].model_copy(update={"strategy": "recreate"})}
+    want = earlier(stack=STACK.model_copy(update={"services": services}))
+
+    steps = plan_rollback(want, serving(wanted(NEW), releases=GOOD), LAYOUT).steps
+
+    assert steps[1:4] == (
+        StartApp(OLDER, "green", {"api": 1}, timeout=120),
+        StopFirst(OLD, ("worker",), drain=10, timeout=120),
+        StartApp(OLDER, "green", {"worker": 1}, timeout=120),
     )
 
 

@@ -17,7 +17,7 @@ from wharfinger.hosts import File
 from wharfinger.model.release import Live
 from wharfinger.rendering.site import live_default
 from wharfinger.steps import Step, recorded
-from wharfinger.steps.app import Pull, Retire, StartApp
+from wharfinger.steps.app import Pull, Retire, StartApp, StopFirst
 from wharfinger.steps.data import BackUp, Migrate, StartData
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
 from wharfinger.steps.hooks import AfterHook, BeforeHook, FailureHook
@@ -35,6 +35,7 @@ EVERY_STEP: tuple[Step, ...] = (
     StartData(("postgres",), FILES, dict.fromkeys(FILES)),
     BackUp(("postgres",), stamp=NEW),
     Migrate(NEW, timeout=1),
+    StopFirst(OLD, ("api",), drain=1, timeout=1),
     StartApp(NEW, "green", {"api": 1}, timeout=1),
     PutSite(NEW, "green", b"s3cret", (b"s3cret", None)),
     Switch(NEW, "green", OLD_IS_LIVE, ()),
@@ -170,6 +171,16 @@ def test_verbs_of_the_app_tier_are_carried_out_by_the_runtime() -> None:
         ("stop_app", OLD, 10),
         ("stop_app", NEW, 0),
     ]
+
+
+def test_what_had_to_stop_first_is_started_again() -> None:
+    host = serving()
+    on, step = world(STACK, host), StopFirst(OLD, ("worker",), drain=10, timeout=1)
+
+    run_step(step, on)
+    step.undo(on)
+
+    assert host.calls == [("stop_services", OLD, ("worker",), 10), ("start_services", OLD, ("worker",))]
 
 
 def test_a_migration_that_was_cut_off_is_ended() -> None:
