@@ -22,6 +22,7 @@ CHECKS = """\
 def deployed(make_deployment: Callable[[Path], Deployment]) -> Deployment:
     """A deployed pebble with every kind of check."""
     made = make_deployment(PEBBLE)
+    made.edit("stack.yaml", "healthy_within: 15s", "healthy_within: 1m")
     made.edit("stack.yaml", "  - {path: /, timeout: 2s}\n", CHECKS)
     migrate = "  command: [python, app.py, migrate]\n"
     made.edit("stack.yaml", migrate, f"{migrate}  check: [python, app.py, at-head]\n")

@@ -29,6 +29,7 @@ echo "noted $1"
 def deployed(make_deployment: Callable[[Path], Deployment]) -> Deployment:
     """A deployed pebble with hooks."""
     made = make_deployment(PEBBLE)
+    made.edit("stack.yaml", "healthy_within: 15s", "healthy_within: 1m")
     made.edit("stack.yaml", "deploy:\n", f"{HOOKS}deploy:\n")
     note = made.folder / "note"
     note.write_text(NOTE, encoding="utf-8")

@@ -14,7 +14,7 @@ SCHEDULER = """\
     command: [python, app.py, schedule]
     strategy: recreate
     mem_limit: 64m
-    healthcheck: {test: [python, -c, ""], interval: 1s}
+    healthcheck: {test: [python, -c, ""], interval: 5s, start_interval: 1s}
     mounts:
       - {source: turns, target: /turns}
 """
@@ -26,6 +26,7 @@ def pebble(make_deployment: Callable[[Path], Deployment]) -> Deployment:
     made = make_deployment(PEBBLE)
     made.edit("stack.yaml", "migrate:\n", f"{SCHEDULER}migrate:\n")
     made.edit("stack.yaml", "site:\n", "volumes: {turns: {}}\nsite:\n")
+    made.edit("stack.yaml", "healthy_within: 15s", "healthy_within: 1m")
     made.deploy()
     return made
 
