@@ -37,10 +37,15 @@ def measurements(stack: Stack, environment: Environment, release: str) -> Iterat
 
 
 def verification(
-    stack: Stack, environment: Environment, release: str, expected: Mapping[str, int], *, timed: bool
+    stack: Stack,
+    environment: Environment,
+    release: str,
+    expected: Mapping[str, int],
+    *,
+    without: tuple[type[AnyCheck], ...] = (),
 ) -> Verify:
-    """Return the step that goes through the checklist; `timed` where latencies count."""
-    checks = tuple(check for check in checks_of(stack) if timed or not isinstance(check, LatencyCheck))
+    """Return the step that goes through the checklist, `without` checks of some kinds."""
+    checks = tuple(check for check in checks_of(stack) if not isinstance(check, without))
     return Verify(release, address_of(environment) if stack.site is not None else None, checks, expected)
 
 

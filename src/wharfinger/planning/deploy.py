@@ -126,7 +126,7 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     yield from start_steps(stack, wanted.expected, observed, release.id, slot)
     if wanted.site is not None:
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))
-    yield verification(stack, wanted.environment, release.id, wanted.expected, timed=True)
+    yield verification(stack, wanted.environment, release.id, wanted.expected)
     succeeded = release.model_copy(update={"slot": slot, "succeeded": release.created})
     yield Record(release.id, observed.current, succeeded)
     for tier in tiers_after(observed):

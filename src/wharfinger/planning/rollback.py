@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from wharfinger.errors import UsageError
 from wharfinger.facts import Observed
+from wharfinger.model.checks import LatencyCheck, LogCheck
 from wharfinger.model.release import Layout, Live, Release, other_slot
 from wharfinger.model.values import seconds
 from wharfinger.planning import Plan
@@ -64,7 +65,9 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     if wanted.site is not None:
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))
     # Not timed: nothing was measured, and what is slower than a release that fails fast may be the right one.
-    yield verification(wanted.stack, wanted.environment, release.id, wanted.expected, timed=False)
+    # Containers that were there before may have logged anything since.
+    without = (LatencyCheck, LogCheck) if again else (LatencyCheck,)
+    yield verification(wanted.stack, wanted.environment, release.id, wanted.expected, without=without)
     yield Record(release.id, observed.current, release.model_copy(update={"slot": slot}))
     for tier in tiers_after(observed):
         if tier != release.id:

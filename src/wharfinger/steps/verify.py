@@ -115,7 +115,7 @@ class Verify:
         failures += (f"{_STILL_HEALTHY}: {one}" for one in died)
         if failures:
             raise StepFailed(
-                f"{self.address.url if self.address else self.release} does not do what `checks` expects",
+                f"{self.address.url if self.address else self.release} does not answer as `checks` expects",
                 details=failures,
                 fix="mend the app, or the expectation in stack.yaml",
             )

@@ -23,6 +23,7 @@ from tests.unit.planning.situations import (
 
 from wharfinger.errors import UsageError
 from wharfinger.health import Address
+from wharfinger.model.checks import Check, Latency, LatencyCheck, LogCheck, Logs
 from wharfinger.model.release import Live, Release
 from wharfinger.planning import Plan
 from wharfinger.planning.deploy import Wanted
@@ -123,6 +124,20 @@ def test_a_rollback_too_stops_first_what_must_not_overlap() -> None:
         StopFirst(OLD, ("worker",), drain=10, timeout=120),
         StartApp(OLDER, "green", {"worker": 1}, timeout=120),
     )
+
+
+@pytest.mark.parametrize(("to", "kinds"), [(OLDER, [Check, LogCheck]), (OLD, [Check])])
+def test_a_rollback_compares_no_latency_and_reads_new_logs_only(to: str, kinds: list[type]) -> None:
+    """A release that is brought back up may have logged anything since it was deployed."""
+    checks = (Check(path="/"), LogCheck(logs=Logs()), LatencyCheck(latency=Latency()))
+    want = earlier(stack=STACK.model_copy(update={"checks": checks}), release=release(to))
+    half = {OLD: tier(OLD, "api")}
+
+    steps = plan_rollback(want, serving(wanted(NEW), releases=GOOD, tiers=half), LAYOUT).steps
+
+    (verify,) = [step for step in steps if isinstance(step, Verify)]
+    assert [type(check) for check in verify.checks] == kinds
+    assert "Measure" not in [type(step).__name__ for step in steps]
 
 
 def test_the_site_goes_back_with_the_release() -> None:
