@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from tests.examples import LAYOUT
@@ -264,6 +264,11 @@ class RecordingRuntime:
     calls: list[Call] = field(default_factory=list)
     failures: dict[str, BaseException] = field(default_factory=dict)
     tiers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    seen: list[tuple[Container, ...]] = field(default_factory=list)
+    """What each look at an app tier finds; the last one stays."""
+    logged: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    once: Completed = field(default_factory=lambda: Completed((), 0, "", ""))
+    """What becomes of every command that is run once."""
 
     def _called(self, verb: str, *facts: Any) -> None:
         self.calls.append((verb, *facts))
@@ -290,9 +295,32 @@ class RecordingRuntime:
         """Remember it."""
         self._called("seed", release)
 
+    def run_once(
+        self, release: str, service: str, command: tuple[str, ...], *, timeout: float, note: Note
+    ) -> Completed:
+        """Remember it, and say how it ended."""
+        self._called("run_once", release, service, command)
+        return self.once
+
+    def app_containers(self, release: str) -> tuple[Container, ...]:
+        """Return the next of what it was given."""
+        return self.seen.pop(0) if len(self.seen) > 1 else next(iter(self.seen), ())
+
+    def app_logs(self, release: str) -> Mapping[str, tuple[str, ...]]:
+        """Return what it was given."""
+        return self.logged
+
     def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
         """Remember it."""
         self._called("start_app", release, slot)
+
+    def stop_services(self, release: str, services: tuple[str, ...], *, drain: float) -> None:
+        """Remember it."""
+        self._called("stop_services", release, services, drain)
+
+    def start_services(self, release: str, services: tuple[str, ...], *, timeout: float) -> None:
+        """Remember it."""
+        self._called("start_services", release, services)
 
     def stop_app(self, release: str, *, drain: float) -> None:
         """Remember it."""
@@ -367,7 +395,9 @@ def world(
 ) -> World:
     """Return what steps act on, all of it in memory and writing to the host's `calls`."""
     edge = server(host, layout=layout).edge
-    return World(stack=stack, host=host, runtime=runtime or RecordingRuntime(host.calls), edge=edge, layout=layout)
+    runtime = runtime or RecordingRuntime(host.calls)
+    source = Path("/home/ann/stacks/sevra-atlas")
+    return World(stack=stack, host=host, runtime=runtime, edge=edge, layout=layout, here=host, source=source)
 
 
 @dataclass

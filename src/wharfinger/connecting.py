@@ -28,11 +28,15 @@ class Server:
     engine: Engine
     edge: Edge
     layout: Layout
+    source: Path = Path()
+    """The stack's folder on this machine."""
 
     def world(self, stack: Stack) -> World:
         """Return what the steps of a plan act on."""
         runtime = ComposeRuntime(self.host, self.engine, self.layout)
-        return World(stack=stack, host=self.host, runtime=runtime, edge=self.edge, layout=self.layout)
+        return World(
+            stack=stack, host=self.host, runtime=runtime, edge=self.edge, layout=self.layout, source=self.source
+        )
 
 
 @contextmanager
@@ -49,7 +53,7 @@ def connect(place: Place) -> Iterator[Server]:
     layout = layout_of(place)
     edge = Edge(host, engine, layout, environment.edge.project)
     try:
-        yield Server(host, engine, edge, layout)
+        yield Server(host, engine, edge, layout, place.folder)
     finally:
         engine.close()
 

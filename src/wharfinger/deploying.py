@@ -87,6 +87,7 @@ def want(
         services=tuple(place.stack.services),
         fingerprint=hashlib.sha256(f"{neutral.digest()} {env_checksum}".encode()).hexdigest(),
         env_checksum=env_checksum,
+        ignored=preparing.ignored_by(place).files(place.folder),
     )
     rendered = render(
         place.stack,
@@ -165,6 +166,8 @@ def _sum_up(
 ) -> None:
     plan, url = outcome.plan, place.environment.url
     if not plan.steps:
+        if plan.ignored:
+            console.say(f"only ignored paths changed: {', '.join(plan.ignored)}")
         console.say(f"already up to date: release {plan.release} serves at {url}")
     elif not consent.plan_only:
         rows = [("release", plan.release), *((f"image {name}", image) for name, image in images.items())]

@@ -12,9 +12,10 @@ from wharfinger.connecting import connect
 from wharfinger.console import Console
 from wharfinger.engine import Container
 from wharfinger.facts import Observed, observe
-from wharfinger.model.stack import Check
+from wharfinger.model.checks import Check
 from wharfinger.model.values import seconds
-from wharfinger.planning.deploy import Wanted, address_of, checks_of
+from wharfinger.planning.checklist import address_of, checks_of
+from wharfinger.planning.deploy import Wanted
 from wharfinger.project import Place
 from wharfinger.rolling_back import as_it_was
 
@@ -93,6 +94,9 @@ def _answers(serving: Wanted, observed: Observed) -> tuple[Finding, ...]:
         return ()
     address = address_of(serving.environment, observed)
 
+    # What changes something, and what only tells of a release that has just started, is no question of health.
+    requests = [check for check in checks_of(serving.stack) if isinstance(check, Check) and check.is_safe]
+
     def ask(check: Check) -> Finding:
         brief = check if seconds(check.timeout) <= seconds(_AT_MOST) else check.model_copy(update={"timeout": _AT_MOST})
         problem = health.failure(address, brief)
@@ -100,4 +104,4 @@ def _answers(serving: Wanted, observed: Observed) -> tuple[Finding, ...]:
         return Finding("check", name, healthy=problem is None, seen=problem or "as expected")
 
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        return tuple(pool.map(ask, checks_of(serving.stack)))
+        return tuple(pool.map(ask, requests))

@@ -85,12 +85,17 @@ def registry_of(place: Place) -> Registry:
     return embedded(port=int(os.environ.get(EMBEDDED_PORT_VARIABLE) or EMBEDDED_PORT))
 
 
+def ignored_by(place: Place) -> builds.Ignored:
+    """Return the files whose change is no reason to deploy; raises InvalidInput."""
+    return builds.Ignored.read(place.stack.deploy.ignore)
+
+
 def tags_of(place: Place) -> dict[str, str]:
     """Return each image that a stack builds as REPOSITORY:TAG, by content; raises InvalidInput."""
     builds.refuse_env_files(place.folder, place.stack.build)
-    registry, stack = registry_of(place), place.stack
+    registry, stack, ignored = registry_of(place), place.stack, ignored_by(place)
     return {
-        name: f"{registry.repository(stack.name, name)}:{builds.tag_of(place.folder, spec)}"
+        name: f"{registry.repository(stack.name, name)}:{builds.tag_of(place.folder, spec, ignored)}"
         for name, spec in stack.build.items()
     }
 
@@ -99,7 +104,14 @@ def images_built(place: Place, shown: Shown, *, no_cache: bool) -> dict[str, str
     """Build what has changed, into this machine's engine; return each image as REPOSITORY:TAG."""
     stack, registry = place.stack, registry_of(place)
     return builds.build_only(
-        place.folder, stack.name, stack.build, registry=registry, host=LocalHost(), step=shown, no_cache=no_cache
+        place.folder,
+        stack.name,
+        stack.build,
+        registry=registry,
+        host=LocalHost(),
+        step=shown,
+        no_cache=no_cache,
+        ignored=ignored_by(place),
     )
 
 
@@ -110,7 +122,14 @@ def images_pushed(place: Place, shown: Shown, *, no_cache: bool = False) -> dict
         return {}
     registry.ensure_running(host, assets.folder("compose"))
     done = builds.ensure(
-        place.folder, stack.name, stack.build, registry=registry, host=host, step=shown, no_cache=no_cache
+        place.folder,
+        stack.name,
+        stack.build,
+        registry=registry,
+        host=host,
+        step=shown,
+        no_cache=no_cache,
+        ignored=ignored_by(place),
     )
     fresh = [name for name, image in done.items() if image.built or image.pushed]
     shown.conclude(", ".join(fresh) or "unchanged")
@@ -119,7 +138,9 @@ def images_pushed(place: Place, shown: Shown, *, no_cache: bool = False) -> dict
 
 def images_known(place: Place) -> dict[str, str]:
     """Return each image by digest where the registry has it, and by tag where it is yet to be built; builds none."""
-    found = builds.survey(place.folder, place.stack.name, place.stack.build, registry=registry_of(place))
+    found = builds.survey(
+        place.folder, place.stack.name, place.stack.build, registry=registry_of(place), ignored=ignored_by(place)
+    )
     return {
         name: f"{image.repository}@{image.digest}" if image.digest else f"{image.repository}:{image.tag}"
         for name, image in found.items()

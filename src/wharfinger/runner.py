@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import NoReturn
+from dataclasses import asdict
+from typing import Any, NoReturn
 
 from wharfinger.console import Console, StepList
+from wharfinger.console import Step as Shown
 from wharfinger.errors import Interrupted, StepFailed, WharfingerError
 from wharfinger.journal import Journal
 from wharfinger.planning import Plan
@@ -31,31 +33,39 @@ def run(plan: Plan, world: World, journal: Journal, console: Console, *, by: str
         except (Exception, KeyboardInterrupt) as error:
             if all(step.tidies for step in plan.steps[done:]):  # the release counts: nothing is undone any more
                 raise Interrupted("interrupted while tidying up", fix="invoke recover goes on with it") from error
-            _compensate(plan, begun, error, world, journal, console)
+            _compensate(plan, begun, error, world, journal, console, shown)
     journal.finished("succeeded")
     return shown.timings
 
 
 def _carry_out(step: Step, world: World, journal: Journal, console: Console, shown: StepList) -> None:
+    row: Shown | None = None
     try:
         journal.step("started", step)
         with shown.step(step.title) as row:
             step.run(world, row)
-        journal.step("done", step)
+        journal.step("done", step, **_checklist(row))
     except (Exception, KeyboardInterrupt) as error:
         with _even_if_the_disk_is_full():
-            journal.step("failed", step, problem=_problem(error))
+            journal.step("failed", step, problem=_problem(error), **_checklist(row))
         if not step.tidies:
             raise
-        console.warn(f"{step.title} failed: {_problem(error)}; the next deploy tries again")
+        console.warn(f"{step.title} failed: {_problem(error)}; the next deploy tries again{_more(error)}")
 
 
 def _compensate(
-    plan: Plan, begun: Sequence[Step], error: BaseException, world: World, journal: Journal, console: Console
+    plan: Plan,
+    begun: Sequence[Step],
+    error: BaseException,
+    world: World,
+    journal: Journal,
+    console: Console,
+    shown: StepList,
 ) -> NoReturn:
     """Undo what was begun, in reverse, and raise the failure; a second Ctrl-C ends that at once, recoverably."""
     try:
         _undo(begun, world, journal, console)
+        _run_hooks(plan.on_failure, world, journal, shown, console)
         with _even_if_the_disk_is_full():
             journal.finished("reverted")
     except KeyboardInterrupt:
@@ -81,6 +91,34 @@ def _undo(steps: Sequence[Step], world: World, journal: Journal, console: Consol
             facts = {"event": "undone"}
         with _even_if_the_disk_is_full():
             journal.step(step=step, **facts)
+
+
+def _run_hooks(steps: Sequence[Step], world: World, journal: Journal, shown: StepList, console: Console) -> None:
+    """Run what is to be run after a failure; nothing that happens here hides why it failed."""
+    for step in steps:
+        facts: dict[str, Any] = {"event": "done"}
+        try:
+            with shown.step(step.title) as row:
+                step.run(world, row)
+        except KeyboardInterrupt:
+            return  # again: whoever waits has waited enough
+        except Exception as error:
+            facts = {"event": "failed", "problem": _problem(error)}
+            console.warn(f"{step.title} failed: {_problem(error)}{_more(error)}")
+        with _even_if_the_disk_is_full():
+            journal.step(step=step, **facts)
+
+
+def _more(error: BaseException) -> str:
+    """Return an error's details as further lines."""
+    details = error.details if isinstance(error, WharfingerError) else ()
+    return "".join(f"\n  {line}" for line in details)
+
+
+def _checklist(row: Shown | None) -> dict[str, Any]:
+    """Return what a step found, as the journal holds it; nothing for a step that looks at nothing."""
+    found = row.findings if row is not None else ()
+    return {"checks": [asdict(finding) for finding in found]} if found else {}
 
 
 def _even_if_the_disk_is_full() -> contextlib.suppress:

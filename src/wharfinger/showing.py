@@ -14,6 +14,8 @@ def show(plan: Plan, console: Console, *, place: str, with_changes: bool) -> Non
     console.say(f"{plan.action} {place}: {'; '.join(plan.reasons)}")
     for number, step in enumerate(plan.steps, start=1):
         console.say(f"  {number:>2}  {step.title}")
+    for step in plan.on_failure:
+        console.say(f"      if it fails, {step.title}")
     if with_changes and plan.changes:
         console.data("\n".join(plan.changes))
 

@@ -93,6 +93,23 @@ def test_a_rollback_brings_back_values_and_site_too(pebble: Deployment) -> None:
     assert "client_max_body_size 3m" not in site.read_text(encoding="utf-8")
 
 
+def test_a_change_to_ignored_files_only_deploys_nothing_and_is_named(pebble: Deployment) -> None:
+    notes = pebble.folder / "docs" / "notes.md"
+    notes.parent.mkdir()
+    notes.write_text("one\n", encoding="utf-8")
+    pebble.edit(".dockerignore", "!app.py", "!app.py\n!docs")
+    pebble.edit("stack.yaml", "  keep: 2\n", "  keep: 2\n  ignore: [docs/**]\n")
+    pebble.deploy()
+    before = containers(pebble)
+
+    notes.write_text("two\n", encoding="utf-8")
+    ran = pebble.deploy()
+
+    assert "only ignored paths changed: docs/notes.md" in ran.stderr
+    assert "already up to date" in ran.stderr
+    assert containers(pebble) == before
+
+
 def test_releases_are_listed_and_an_unknown_one_is_refused(pebble: Deployment) -> None:
     listed = json.loads(pebble.wharfinger("releases", "--env", "local", "--json").stdout)
     current = pebble.status()["release"]

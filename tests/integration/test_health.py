@@ -17,7 +17,7 @@ import pytest
 from wharfinger import health
 from wharfinger.health import Address, failure
 from wharfinger.hosts.local import LocalHost
-from wharfinger.model.stack import Check
+from wharfinger.model.checks import Check
 
 Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
 HEALTHY = {"status": "healthy", "database": {"connected": True}, "count": 3}

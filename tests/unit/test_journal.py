@@ -9,8 +9,8 @@ from tests.recording import RecordingHost
 
 from wharfinger.health import Address
 from wharfinger.journal import Journal
+from wharfinger.model.checks import Check
 from wharfinger.model.release import Live
-from wharfinger.model.stack import Check
 from wharfinger.steps.app import StartApp
 from wharfinger.steps.edge import Switch
 from wharfinger.steps.verify import Verify
@@ -24,7 +24,7 @@ def test_a_journal_is_one_json_document_a_line_that_nobody_else_reads() -> None:
     steps = (
         StartApp("r2", "green", {"api": 2}, timeout=120),
         Switch("r2", "green", Live("blue", "r1"), (("api", "/health"),)),
-        Verify(Address("http://x", "x", "127.0.0.1", 80), (Check(path="/"),)),
+        Verify("20261120143000", Address("http://x", "x", "127.0.0.1", 80), (Check(path="/"),), {"web": 1}),
     )
 
     journal.planned(steps, by="åsa@laptop", action="deploy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -79,6 +80,9 @@ class FullDisk(RecordingHost):
 def journal_on(host: RecordingHost) -> Journal:
     ticks = itertools.count()
     return Journal(host, PATH, lambda: f"2026-11-20T14:30:{next(ticks):02}+00:00")
+
+
+SILENT = WharfingerError("the pager is silent", details=["no carrier"])
 
 
 def carry_out(*steps: Step, host: RecordingHost) -> Heard:
@@ -220,6 +224,53 @@ def test_a_journal_that_cannot_be_written_stops_the_run_and_undoes_it(written: i
     undone = [name for verb, name in host.calls if verb == "undo"]
     assert set(done) <= set(undone)
     assert undone == sorted(undone, reverse=True)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt()])
+def test_what_is_to_run_after_a_failure_runs_once_all_is_undone_and_hides_nothing(error: BaseException) -> None:
+    host, heard = RecordingHost(), Heard()
+    hooks = (Tidy("page", SILENT), Tidy("tidy"))
+    plan = Plan("deploy", "x", (Verb("a"), Verb("b", error)), (), SERVING, on_failure=hooks)
+
+    with pytest.raises((StepFailed, Interrupted)) as caught:
+        runner.run(plan, world(sevra(), host), journal_on(host), heard.console, by="ann@laptop")
+
+    assert host.calls[-4:] == [("undo", "b"), ("undo", "a"), ("do", "page"), ("do", "tidy")]
+    assert "do b" in caught.value.problem
+    assert "warning: do page failed: the pager is silent\n  no carrier" in heard.said
+    assert list(events(host))[-3:] == ["failed", "done", "finished reverted"]
+
+
+def test_nothing_of_it_runs_where_all_goes_well() -> None:
+    host = RecordingHost()
+    plan = Plan("deploy", "x", (Verb("a"),), (), SERVING, on_failure=(Tidy("page"),))
+
+    runner.run(plan, world(sevra(), host), journal_on(host), Heard().console, by="ann@laptop")
+
+    assert host.calls == [("do", "a")]
+
+
+@dataclass(frozen=True)
+class Looking(Verb):
+    """A step that looks at something."""
+
+    def run(self, on: World, shown: Shown) -> None:
+        shown.found("GET /", passed=self.error is None, seen="12 ms")
+        Verb.run(self, on, shown)
+
+
+@pytest.mark.parametrize("error", [None, WharfingerError("the site is down")])
+def test_what_a_step_found_is_journaled_and_shown(error: WharfingerError | None) -> None:
+    host, heard = RecordingHost(), Heard()
+    plan = Plan("deploy", "x", (Verb("a"), Looking("b", error)), (), SERVING)
+
+    with pytest.raises(StepFailed) if error else contextlib.nullcontext():
+        runner.run(plan, world(sevra(), host), journal_on(host), heard.console, by="ann@laptop")
+
+    (line,) = [line for line in lines(host) if "checks" in line]
+    assert line["event"] == ("failed" if error else "done")
+    assert line["checks"] == [{"name": "GET /", "passed": error is None, "seen": "12 ms"}]
+    assert f"GET / {'✗' if error else '✓'} 12 ms" in heard.said
 
 
 def test_how_long_each_step_took_is_returned() -> None:

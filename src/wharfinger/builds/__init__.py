@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from wharfinger import engine
 from wharfinger.builds.building import build, check_secrets, revision
+from wharfinger.builds.ignored import Ignored
 from wharfinger.builds.tree import context_files, tree_hash
 from wharfinger.commands.buildx import REVISION, TREE
 from wharfinger.console import Step
@@ -19,9 +20,20 @@ from wharfinger.hosts import Host
 from wharfinger.model.build import BuildSpec
 from wharfinger.registry import Registry
 
-__all__ = ["BuiltImage", "WantedImage", "build_only", "ensure", "refuse_env_files", "survey", "tag_of", "tree_hash"]
+__all__ = [
+    "BuiltImage",
+    "Ignored",
+    "WantedImage",
+    "build_only",
+    "ensure",
+    "refuse_env_files",
+    "survey",
+    "tag_of",
+    "tree_hash",
+]
 
 _AT_ONCE: Final = 2
+_NOTHING: Final = Ignored()
 _TAG_DIGITS: Final = 16
 _Made = TypeVar("_Made")
 
@@ -63,9 +75,9 @@ class BuiltImage:
     """Whether it had to be pushed just now."""
 
 
-def tag_of(stack_folder: Path, spec: BuildSpec) -> str:
+def tag_of(stack_folder: Path, spec: BuildSpec, ignored: Ignored = _NOTHING) -> str:
     """Return the tag of an image by what it is built from: `tree-` and 16 hex digits. Raises InvalidInput."""
-    return _tag(tree_hash(stack_folder, spec))
+    return _tag(tree_hash(stack_folder, spec, ignored))
 
 
 def refuse_env_files(stack_folder: Path, specs: Mapping[str, BuildSpec]) -> None:
@@ -85,7 +97,12 @@ def refuse_env_files(stack_folder: Path, specs: Mapping[str, BuildSpec]) -> None
 
 
 def survey(
-    stack_folder: Path, stack_name: str, specs: Mapping[str, BuildSpec], *, registry: Registry
+    stack_folder: Path,
+    stack_name: str,
+    specs: Mapping[str, BuildSpec],
+    *,
+    registry: Registry,
+    ignored: Ignored = _NOTHING,
 ) -> dict[str, WantedImage]:
     """Return the images as they should be and what the registry has of them; changes nothing.
 
@@ -95,7 +112,7 @@ def survey(
     answers = registry.project is None or registry.is_up()
     wanted = {}
     for name, spec in specs.items():
-        repository, tree = registry.repository(stack_name, name), tree_hash(stack_folder, spec)
+        repository, tree = registry.repository(stack_name, name), tree_hash(stack_folder, spec, ignored)
         digest = registry.digest(repository, _tag(tree)) if answers else None
         wanted[name] = WantedImage(name, repository, tree, digest)
     return wanted
@@ -110,6 +127,7 @@ def ensure(
     host: Host,
     step: Step,
     no_cache: bool = False,
+    ignored: Ignored = _NOTHING,
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, BuiltImage]:
     """Build and push whatever the registry does not have yet, two at a time; return every image by name.
@@ -119,7 +137,7 @@ def ensure(
     BuildFailed if an image cannot be built or pushed; the others are then finished or not begun.
     """
     workshop = _Workshop(stack_folder, specs, registry, host, step, no_cache, environ)
-    wanted = survey(stack_folder, stack_name, specs, registry=registry)
+    wanted = survey(stack_folder, stack_name, specs, registry=registry, ignored=ignored)
 
     def make(image: WantedImage) -> BuiltImage:
         built = workshop.build(image)
@@ -139,6 +157,7 @@ def build_only(
     host: Host,
     step: Step,
     no_cache: bool = False,
+    ignored: Ignored = _NOTHING,
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
     """Build whatever neither the registry nor the engine has yet; return every image by name as REPOSITORY:TAG.
@@ -146,7 +165,7 @@ def build_only(
     Raises as `ensure` does; the registry need not answer.
     """
     workshop = _Workshop(stack_folder, specs, registry, host, step, no_cache, environ)
-    wanted = survey(stack_folder, stack_name, specs, registry=registry)
+    wanted = survey(stack_folder, stack_name, specs, registry=registry, ignored=ignored)
     workshop.for_all(workshop.build, wanted.values())
     return {name: f"{image.repository}:{image.tag}" for name, image in wanted.items()}
 

@@ -9,21 +9,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from wharfinger.builds.ignored import Ignored
 from wharfinger.commands import dockerignore
 from wharfinger.commands.dockerignore import Ignore
 from wharfinger.errors import InvalidInput
 from wharfinger.model.build import BuildSpec
 
 _CHUNK: Final = 1 << 20
+_NOTHING: Final = Ignored()
 
 
-def tree_hash(stack_folder: Path, spec: BuildSpec) -> str:
+def tree_hash(stack_folder: Path, spec: BuildSpec, ignored: Ignored = _NOTHING) -> str:
     """Return the SHA-256 of all that decides how an image comes out, as 64 hex digits.
 
     That is the Dockerfile, the stage, the platform, the arguments, and every file that the build may copy:
     its path, content and executable bit, or where a link points. As in git, empty folders, owners and times
-    do not count; nor do base images, which are looked at anew with `--no-cache`. Raises InvalidInput where
-    something cannot be read.
+    do not count; nor do base images, which are looked at anew with `--no-cache`, nor files that are `ignored`,
+    though the build may copy them. Raises InvalidInput where something cannot be read.
     """
     context = stack_folder / spec.context
     dockerfile = context / spec.dockerfile
@@ -36,6 +38,8 @@ def tree_hash(stack_folder: Path, spec: BuildSpec) -> str:
         _add(total, os.fsencode(part))
     _add(total, _content(dockerfile))
     for path in sorted(context_files(context, dockerfile), key=os.fsencode):
+        if ignored.covers(f"{spec.context}/{path}"):
+            continue
         kind, content = _entry(context / path)
         for field in (kind, os.fsencode(path), content):
             _add(total, field)

@@ -52,8 +52,13 @@ def run_once(project: str, file: str, service: str) -> Argv:
     The container is called PROJECT-SERVICE, so that a second one cannot run beside it, and that one left by a
     killed run can be found.
     """
-    name = f"{project}-{service}"
+    name = once_name(project, service)
     return (*_compose(project, file), "run", "--rm", "--no-deps", "--no-TTY", "--name", name, service)
+
+
+def once_name(project: str, service: str) -> str:
+    """Return the name of the container that `run_once` makes."""
+    return f"{project}-{service}"
 
 
 def stop(project: str, file: str, *, services: Iterable[str] = (), stop_within: int | None = None) -> Argv:

@@ -4,6 +4,6 @@ Nothing here reads the environment or the clock of its own accord: `detect` is t
 """
 
 from wharfinger.console.output import Console, detect
-from wharfinger.console.steps import Progress, Step, StepList, Unit
+from wharfinger.console.steps import Finding, Progress, Step, StepList, Unit
 
-__all__ = ["Console", "Progress", "Step", "StepList", "Unit", "detect"]
+__all__ = ["Console", "Finding", "Progress", "Step", "StepList", "Unit", "detect"]

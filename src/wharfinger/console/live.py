@@ -54,7 +54,9 @@ class LiveView:
             mark, style, how = _MARKS[step.state]
             took = f"  {how}{duration(step.seconds)}"
             outcome = f"  {step.outcome}" if step.outcome and step.state == "done" else ""
-            self.above(self._painted(((mark, style), (f" {step.title}", ""), (outcome, "cyan"), (took, "dim"))))
+            line: Line = ((mark, style), (f" {step.title}", ""), (outcome, "cyan"), (took, "dim"))
+            found: list[Line] = [((f"    {one}", "dim" if one.passed else "red"),) for one in step.findings]
+            self.above("\n".join(map(self._painted, (line, *found))))
 
     def above(self, text: str) -> None:
         """Put lines above the region."""

@@ -45,6 +45,8 @@ class PlainView:
         with self._lock:
             self._said.pop(step, None)
             self._line(f"{step.title} … {how}")
+            for finding in step.findings:
+                write(self._stream, f"{'':>10}  {finding}\n")
 
     def above(self, text: str) -> None:
         """Write lines as they are."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from wharfinger.console.text import one_line
@@ -16,6 +17,18 @@ from wharfinger.console.text import one_line
 Unit = Literal["bytes", "steps"]
 State = Literal["pending", "running", "done", "failed", "interrupted", "skipped"]
 Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of a checklist: what was looked at, whether it is as it should be, and what was seen."""
+
+    name: str
+    passed: bool
+    seen: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {'✓' if self.passed else '✗'} {self.seen}".rstrip()
 
 
 class Progress:
@@ -55,6 +68,7 @@ class Step:
         self.remark = ""
         self.outcome = ""
         self._bars: list[Progress] = []
+        self._findings: list[Finding] = []
         self._clock = clock
         self._lock = lock
         self._began = self._ended = 0.0
@@ -68,6 +82,17 @@ class Step:
         """Say what came of the step; it stays behind the finished step, unlike a note."""
         with self._lock:
             self.outcome = one_line(text)
+
+    def found(self, name: str, *, passed: bool, seen: str = "") -> None:
+        """Add a line to the step's checklist, which stays below the finished step."""
+        with self._lock:
+            self._findings.append(Finding(one_line(name), passed, one_line(seen)))
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The step's checklist so far."""
+        with self._lock:
+            return tuple(self._findings)
 
     @contextmanager
     def progress(self, label: str, *, total: int | None, unit: Unit) -> Iterator[Progress]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, Literal
 
+from pydantic import Field
+
 from wharfinger.model.values import Model
 
 Slot = Literal["blue", "green"]
@@ -183,3 +185,5 @@ class Release(Model):
     """When it was verified through the public address; None for one that never was."""
     slot: Slot | None = None
     """The slot that it last ran in."""
+    ignored: dict[str, str] = Field(default_factory=dict)
+    """The files that `deploy.ignore` named then, each with a short hash of its content."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from wharfinger.model.build import BuildSpec
+from wharfinger.model.checks import Checks, LogCheck
 from wharfinger.model.contract import Contract
+from wharfinger.model.hooks import Hooks
 from wharfinger.model.site import Site, Tls
 from wharfinger.model.values import Argv, Duration, Model, Name, Size
 
@@ -20,6 +22,10 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=20)]
 """The name of an environment; without a hyphen, so that no two of STACK-ENVIRONMENT are the same."""
+
+
+Strategy = Literal["beside", "recreate"]
+"""`beside`: a new container starts while the old one runs; `recreate`: it starts once the old one has stopped."""
 
 
 class Healthcheck(Model):
@@ -65,6 +71,8 @@ class Service(Model):
     cpus: Annotated[float, Field(gt=0)] = 1.0
     pids_limit: Annotated[int, Field(ge=1)] = 512
     stop_grace_period: Duration = "30s"
+    strategy: Strategy | None = None
+    """How it follows its predecessor; absent: as `deploy.strategy` says."""
 
 
 class Migrate(Model):
@@ -72,6 +80,8 @@ class Migrate(Model):
 
     image: str
     command: Argv
+    check: Argv = ()
+    """A command that exits 0 only where the database is at the release's schema; absent: not checked."""
     timeout: Duration = "10m"
 
 
@@ -116,26 +126,17 @@ class Volume(Model):
     """The numeric user and group that the services run as."""
 
 
-class Check(Model):
-    """One request through the public address that must be answered as expected before a release counts."""
-
-    path: Annotated[str, Field(pattern=r"^/")]
-    method: Literal["GET", "HEAD"] = "GET"
-    status: Annotated[int, Field(ge=100, le=599)] = 200
-    expect: dict[str, Any] = Field(default_factory=dict, alias="json")
-    """Members that the JSON answer must have, with these values."""
-    contains: str | None = None
-    timeout: Duration = "5s"
-
-
 class Deploy(Model):
     """How releases follow each other."""
 
+    strategy: Strategy = "beside"
     keep: Annotated[int, Field(ge=1, le=100)] = 5
     """Successful releases that stay on the server, with their images."""
     healthy_within: Duration = "2m"
     drain: Duration = "10s"
     """How long requests in flight on the old tier may take to finish. It then has as long again to stop."""
+    ignore: Argv = ()
+    """Patterns as in a `.gitignore`, seen from the stack's folder: files whose change is no reason to deploy."""
 
 
 class Edge(Model):
@@ -222,13 +223,21 @@ class Stack(Model):
     volumes: dict[Name, Volume] = Field(default_factory=dict)
     site: Site | None = None
     env: Contract = Field(default_factory=lambda: Contract({}))
-    checks: Annotated[tuple[Check, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
+    checks: Checks = ()
+    hooks: Hooks = Hooks()
     deploy: Deploy = Deploy()
     environments: Annotated[dict[EnvironmentName, Environment], Field(min_length=1)]
 
     def image_is_built(self, image: str) -> bool:
         """Whether `image` names an entry of `build` rather than an image from elsewhere."""
         return image in self.build
+
+    @property
+    def recreated(self) -> tuple[str, ...]:
+        """The services that must not overlap with their predecessors."""
+        return tuple(
+            name for name, one in self.services.items() if (one.strategy or self.deploy.strategy) == "recreate"
+        )
 
     @model_validator(mode="after")
     def _sections_must_agree(self) -> Self:
@@ -239,6 +248,8 @@ class Stack(Model):
             *self._twice_given(),
             *self._unknown_takers(),
             *self._dangling_scales(),
+            *self._dangling_checks(),
+            *self._dangling_hooks(),
         )
         if problems:
             raise Disagreement(problems)
@@ -285,3 +296,21 @@ class Stack(Model):
             for service in environment.scale:
                 if service not in self.services:
                     yield ("environments", name, "scale", service), f"no service named {service}"
+
+    def _dangling_checks(self) -> Iterator[Problem]:
+        for index, check in enumerate(self.checks):
+            if isinstance(check, LogCheck):
+                for number, name in enumerate(check.logs.services):
+                    if name not in self.services:
+                        yield ("checks", index, "logs", "services", number), f"no service named {name}"
+            elif self.site is None:
+                yield ("checks", index), "without `site` there is no public address to ask"
+
+    def _dangling_hooks(self) -> Iterator[Problem]:
+        for when in type(self.hooks).model_fields:
+            for index, hook in enumerate(getattr(self.hooks, when)):
+                place = ("hooks", when, index, "service")
+                if hook.service is not None and hook.service not in self.services:
+                    yield place, f"no service named {hook.service}"
+                elif hook.service is not None and when == "on_failure":
+                    yield place, "after a failure the release is gone, and its containers with it"

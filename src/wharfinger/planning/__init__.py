@@ -23,3 +23,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     """How the files of the release differ from those of the current one, as lines of a unified diff."""
+    on_failure: tuple[Step, ...] = ()
+    """What is run once a failure has been undone; none of it can hide that failure."""
+    ignored: tuple[str, ...] = ()
+    """Files that changed since the current release, of those whose change is no reason to deploy."""

@@ -38,6 +38,12 @@ def reasons(
     return tuple(found) or not_serving(current, observed, expected, data=data, with_site=with_site)
 
 
+def ignored_changes(current: Release | None, wanted: Release) -> tuple[str, ...]:
+    """Return the files of `deploy.ignore` that differ; none where the current release kept no note of them."""
+    before, after = current.ignored if current is not None else {}, wanted.ignored
+    return tuple(path for path in sorted({*before, *after}) if before and before.get(path) != after.get(path))
+
+
 def _changed_names(before: bytes, after: bytes) -> tuple[str, ...]:
     old, new = dotenv.parse(before.decode()), dotenv.parse(after.decode())
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]

@@ -8,13 +8,13 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from wharfinger.facts import Observed
-from wharfinger.health import Address
 from wharfinger.hosts import File
 from wharfinger.model.release import Layout, Live, Release, other_slot
-from wharfinger.model.stack import Check, Environment, Stack
+from wharfinger.model.stack import Environment, Stack
 from wharfinger.model.values import seconds
-from wharfinger.planning import Plan
-from wharfinger.planning.changes import file_changes, pruned, reasons, serving
+from wharfinger.planning import Plan, hooks
+from wharfinger.planning.changes import file_changes, ignored_changes, pruned, reasons, serving
+from wharfinger.planning.checklist import measurements, migration_checks, verification
 from wharfinger.planning.recovery import (
     closing_steps,
     edge_in_doubt,
@@ -26,12 +26,12 @@ from wharfinger.planning.recovery import (
     slot_in_use,
     tiers_after,
 )
+from wharfinger.planning.tiers import overlap_warnings, start_steps
 from wharfinger.steps import Step
-from wharfinger.steps.app import Pull, Retire, StartApp
+from wharfinger.steps.app import Pull, Retire
 from wharfinger.steps.data import BackUp, Migrate, Seed, StartData
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
 from wharfinger.steps.releases import Prune, Record, UploadRelease
-from wharfinger.steps.verify import Verify
 
 _COMPARED: Final = ("compose.yaml", "site.conf", ".env")
 
@@ -92,11 +92,15 @@ def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     warnings = tuple(_warnings(wanted, observed, layout))
     if not why:
         steps = tuple(recovery_steps(observed, layout, alone=True))
+        ignored = ignored_changes(observed.release(observed.current), release)
         now = observed.current or release.id
-        return Plan("deploy", now, steps, left_behind(observed), serving(observed), warnings)
+        return Plan("deploy", now, steps, left_behind(observed), serving(observed), warnings, ignored=ignored)
     steps = tuple(_steps(wanted, observed, layout))
+    warnings += tuple(overlap_warnings(wanted.stack, observed, release.id))
     changes = _changes(wanted, observed, layout)
-    return Plan("deploy", release.id, steps, (*why, *left_behind(observed)), serving(observed), warnings, changes)
+    why = (*why, *left_behind(observed))
+    on_failure = tuple(hooks.on_failure(wanted.stack, wanted.environment, release.id))
+    return Plan("deploy", release.id, steps, why, serving(observed), warnings, changes, on_failure)
 
 
 def _changes(wanted: Wanted, observed: Observed, layout: Layout) -> tuple[str, ...]:
@@ -124,16 +128,22 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     if stack.data and _data_differs(wanted, observed, layout):
         before = {name: observed.files[layout.data / name] for name in wanted.data_files}
         yield StartData(tuple(stack.data), wanted.data_files, before)
+    yield from hooks.before(stack, wanted.environment, release.id)
     databases = tuple(name for name, service in stack.data.items() if service.engine == "postgres")
     if databases:
         yield BackUp(databases, stamp=release.id)
     if stack.migrate is not None:
         yield Migrate(release.id, timeout=seconds(stack.migrate.timeout))
+    yield from migration_checks(stack, release.id)
     if stack.seed is not None and _wants_seed(wanted, observed, layout):
         yield Seed(release.id, timeout=seconds(stack.seed.timeout))
-    yield StartApp(release.id, slot, wanted.expected(observed.scale), timeout=seconds(stack.deploy.healthy_within))
+    if wanted.site is not None and tiers_after(observed):
+        yield from measurements(stack, wanted.environment, release.id, observed)
+    expected = wanted.expected(observed.scale)
+    yield from start_steps(stack, expected, observed, release.id, slot)
     if wanted.site is not None:
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))
+    yield verification(stack, wanted.environment, release.id, expected, observed)
     succeeded = release.model_copy(update={"slot": slot, "succeeded": release.created})
     yield Record(release.id, observed.current, succeeded)
     for tier in tiers_after(observed):
@@ -143,6 +153,7 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     old, images = pruned((*there, succeeded), observed, keep=stack.deploy.keep, current=release.id)
     if old:
         yield Prune(old, images)
+    yield from hooks.after(stack, wanted.environment, release.id)
 
 
 def _wants_seed(wanted: Wanted, observed: Observed, layout: Layout) -> bool:
@@ -150,30 +161,12 @@ def _wants_seed(wanted: Wanted, observed: Observed, layout: Layout) -> bool:
 
 
 def traffic_steps(wanted: Wanted, observed: Observed, layout: Layout, live: Live) -> Iterator[Step]:
-    """Yield the steps that move the traffic to a tier which runs in `live.slot`, and prove that it arrived."""
-    assert wanted.site is not None and wanted.stack.site is not None  # noqa: S101, PT018 - callers ask first
+    """Yield the steps that move the traffic to a tier which runs in `live.slot`."""
+    assert wanted.site is not None  # noqa: S101 - callers ask first
     previous, before = live_after(observed), site_after(observed, layout)
     if before[0] != wanted.site or before[1] is None:
         yield PutSite(live.release, live.slot, wanted.site, before)
     yield Switch(live.release, live.slot, previous, probes_of(wanted.stack))
-    yield Verify(address_of(wanted.environment, observed), checks_of(wanted.stack))
-
-
-def address_of(environment: Environment, observed: Observed) -> Address:
-    """Return where the site answers, and what it answers to while under maintenance."""
-    return Address(
-        url=environment.url,
-        host=environment.domain,
-        connect_to="127.0.0.1" if environment.is_local else environment.domain,
-        port=environment.http_port if environment.tls is None else environment.https_port,
-        tls=environment.tls is not None,
-        token=observed.maintenance.token if observed.maintenance is not None else None,
-    )
-
-
-def checks_of(stack: Stack) -> tuple[Check, ...]:
-    """Return what must be answered through the public address: the stack's checks, or only its health path."""
-    return stack.checks or ((Check(path=stack.site.health),) if stack.site is not None else ())
 
 
 def probes_of(stack: Stack) -> tuple[tuple[str, str], ...]:

@@ -17,11 +17,11 @@ from wharfinger.rendering.site import live_default
 from wharfinger.steps import Step
 from wharfinger.steps.app import Retire
 from wharfinger.steps.edge import StartEdge, Switch
-from wharfinger.steps.recovery import CloseJournal, EndRun, RemoveRelease, RestoreSite, StopData, StopEdge
+from wharfinger.steps.recovery import CloseJournal, EndRun, RemoveRelease, RestoreSite, StartAgain, StopData, StopEdge
 from wharfinger.steps.releases import Prune
 from wharfinger.steps.replicas import RetireReplicas
 
-_STARTING: Final = ("Migrate", "StartApp")
+_STARTING: Final = ("BeforeHook", "Migrate", "CheckMigrations", "Seed", "StartApp")
 
 
 def plan_recovery(observed: Observed, layout: Layout) -> Plan:
@@ -69,6 +69,8 @@ def recovery_steps(observed: Observed, layout: Layout, *, alone: bool = False) -
     for release in dict.fromkeys((*leftovers(observed), *started)):
         if release not in (*kept, observed.current):
             yield Retire(release, drain=_drain(observed, release))
+    if _began([run for run in runs if not run.is_committed(observed.current)], "StopFirst"):
+        yield from _started_again(observed)
     if alone and not _served_before(observed):
         reverted = [run for run in runs if not run.is_committed(observed.current)]
         if _began(reverted, "StartData"):
@@ -77,6 +79,14 @@ def recovery_steps(observed: Observed, layout: Layout, *, alone: bool = False) -
             yield StopEdge()
     for run in runs:
         yield from _close(run, observed)
+
+
+def _started_again(observed: Observed) -> Iterator[StartAgain]:
+    """Yield the step that starts services of the current release which had to stop before their successors began."""
+    tier = observed.tiers.get(observed.current or "", ())
+    stopped = tuple(dict.fromkeys(container.service for container in tier if container.state == "exited"))
+    if stopped and observed.current is not None:
+        yield StartAgain(observed.current, stopped)
 
 
 def _is_of_current(run: CutOff, observed: Observed) -> bool:

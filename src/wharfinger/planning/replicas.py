@@ -11,10 +11,12 @@ from collections.abc import Collection, Iterator, Mapping
 
 from wharfinger.errors import UsageError, WharfingerError
 from wharfinger.facts import Observed
+from wharfinger.model.checks import LatencyCheck, LogCheck
 from wharfinger.model.release import Layout, Live, other_slot
 from wharfinger.model.values import seconds
 from wharfinger.planning import Plan
 from wharfinger.planning.changes import serving
+from wharfinger.planning.checklist import verification
 from wharfinger.planning.deploy import Wanted, traffic_steps
 from wharfinger.planning.recovery import recovery_steps, slot_in_use, stale_replicas
 from wharfinger.steps import Step
@@ -106,6 +108,9 @@ def _anew(wanted: Wanted, observed: Observed, layout: Layout, expected: Mapping[
     yield StartMore(release.id, slot, previous, expected, old, timeout=seconds(deploy.healthy_within))
     if wanted.site is not None:
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))
+    # The same release as before: no slower for it, and its old containers may have logged anything since.
+    without = (LatencyCheck, LogCheck)
+    yield verification(wanted.stack, wanted.environment, release.id, expected, observed, without=without)
     yield Record(release.id, observed.current, release.model_copy(update={"slot": slot}))
     yield RetireReplicas(release.id, old, drain=seconds(deploy.drain))
 

@@ -6,14 +6,17 @@ from collections.abc import Iterator
 
 from wharfinger.errors import UsageError
 from wharfinger.facts import Observed
+from wharfinger.model.checks import LatencyCheck, LogCheck
 from wharfinger.model.release import Layout, Live, Release, other_slot
 from wharfinger.model.values import seconds
 from wharfinger.planning import Plan
 from wharfinger.planning.changes import not_serving, serving
+from wharfinger.planning.checklist import verification
 from wharfinger.planning.deploy import Wanted, traffic_steps
 from wharfinger.planning.recovery import closing_steps, left_behind, recovery_steps, reverted, slot_in_use, tiers_after
+from wharfinger.planning.tiers import overlap_warnings, start_steps
 from wharfinger.steps import Step
-from wharfinger.steps.app import Pull, Retire, StartApp
+from wharfinger.steps.app import Pull, Retire
 from wharfinger.steps.releases import Record
 
 
@@ -50,7 +53,9 @@ def plan_rollback(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     else:
         why = (f"release {observed.current} is to be replaced by {release.id}",)
     steps = _steps(wanted, observed, layout) if why else recovery_steps(observed, layout, alone=True)
-    return Plan("rollback", release.id, tuple(steps), (*why, *left_behind(observed)), serving(observed))
+    warnings = tuple(overlap_warnings(wanted.stack, observed, release.id)) if why else ()
+    reasons = (*why, *left_behind(observed))
+    return Plan("rollback", release.id, tuple(steps), reasons, serving(observed), warnings)
 
 
 def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]:
@@ -59,9 +64,14 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     slot = (slot_in_use(observed) or "blue") if again else other_slot(slot_in_use(observed))
     yield from recovery_steps(observed, layout)
     yield Pull(tuple(dict.fromkeys(release.images.values())))
-    yield StartApp(release.id, slot, wanted.expected(observed.scale), timeout=seconds(deploy.healthy_within))
+    expected = wanted.expected(observed.scale)
+    yield from start_steps(wanted.stack, expected, observed, release.id, slot)
     if wanted.site is not None:
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))
+    # Not timed: nothing was measured, and what is slower than a release that fails fast may be the right one.
+    # Containers that were there before may have logged anything since.
+    without = (LatencyCheck, LogCheck) if again else (LatencyCheck,)
+    yield verification(wanted.stack, wanted.environment, release.id, expected, observed, without=without)
     yield Record(release.id, observed.current, release.model_copy(update={"slot": slot}))
     for tier in tiers_after(observed):
         if tier != release.id:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from wharfinger.console import Step as Shown
-from wharfinger.hosts import File
+from wharfinger.engine import Container
+from wharfinger.hosts import Completed, File
 from wharfinger.model.release import Slot
 
 Note = Callable[[str], None]
@@ -30,8 +31,22 @@ class Runtime(Protocol):
     def seed(self, release: str, *, timeout: float, note: Note) -> None:
         """Run the release's seed once; raises StepFailed with its last output."""
 
+    def run_once(
+        self, release: str, service: str, command: tuple[str, ...], *, timeout: float, note: Note
+    ) -> Completed:
+        """Run a command in a container of its own, as one of the release's services; its status is the caller's.
+
+        The container is gone afterwards in any case. Raises CommandFailed when the time-out passes.
+        """
+
     def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
-        """Start a release's app tier in a slot and return once all of it is healthy."""
+        """Start so many containers of a release's services in a slot; return once all of them are healthy."""
+
+    def stop_services(self, release: str, services: tuple[str, ...], *, drain: float) -> None:
+        """Stop some of a release's services and keep their containers; they get `drain` seconds to finish."""
+
+    def start_services(self, release: str, services: tuple[str, ...], *, timeout: float) -> None:
+        """Start services again that were stopped, and return once they are healthy; those that run are left alone."""
 
     def stop_app(self, release: str, *, drain: float) -> None:
         """Stop and remove a release's app tier; requests in flight get `drain` seconds to finish."""
@@ -47,6 +62,12 @@ class Runtime(Protocol):
 
     def stop_replicas(self, release: str, names: Collection[str], *, drain: float) -> None:
         """Stop and remove containers of a release, those that there are; requests in flight get `drain` seconds."""
+
+    def app_containers(self, release: str) -> tuple[Container, ...]:
+        """Return the containers of a release's app tier, by name."""
+
+    def app_logs(self, release: str) -> Mapping[str, tuple[str, ...]]:
+        """Return what the containers of a release's app tier have logged, by service; of very much, the last lines."""
 
     def remove_images(self, images: tuple[str, ...]) -> None:
         """Remove images that nothing uses; those still in use stay."""

@@ -9,15 +9,16 @@ from typing import Final
 
 from wharfinger.commands import compose
 from wharfinger.console import Step as Shown
-from wharfinger.engine import ONE_OFF, PROJECT, Engine
+from wharfinger.engine import ONE_OFF, PROJECT, Container, Engine
 from wharfinger.errors import CommandFailed, StepFailed
-from wharfinger.hosts import File, Host
+from wharfinger.hosts import Completed, File, Host
 from wharfinger.model.release import Layout, Slot, scale_variable
 from wharfinger.runtimes import Note
 
 _START_TIMEOUT: Final = 120.0
 _PULLS_AT_ONCE: Final = 4
 _STOP_MARGIN: Final = 60.0
+_LOG_LINES: Final = 5000
 _DATA_HEALTHY_WITHIN: Final = 180.0
 
 
@@ -80,11 +81,24 @@ class ComposeRuntime:
             lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
             raise StepFailed(f"{self.host.name}: the {what} exited {done.status}", details=lines[-20:], fix=fix)
 
+    def run_once(
+        self, release: str, service: str, command: tuple[str, ...], *, timeout: float, note: Note
+    ) -> Completed:
+        """Run a command once; see `Runtime.run_once`."""
+        project = self.layout.target.app_project(release)
+        argv = (*compose.run_once(project, self._file(release), service), *command)
+        try:
+            return self.host.run(argv, timeout=timeout, check=False, on_line=note)
+        except BaseException:  # what was ended is only the client; the container goes on
+            left = ("docker", "rm", "--force", compose.once_name(project, service))
+            self.host.run(left, timeout=_START_TIMEOUT, check=False)
+            raise
+
     def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
         """Start an app tier; see `Runtime.start_app`."""
         project = self.layout.target.app_project(release)
         self.choose(release, slot=slot, scale=expected)
-        self.host.run(compose.up(project, self._file(release)), timeout=_START_TIMEOUT)
+        self.host.run(compose.up(project, self._file(release), services=expected), timeout=_START_TIMEOUT)
         self.engine.wait_healthy(project, expected, timeout=timeout, note=note)
 
     def choose(self, release: str, *, slot: Slot | None = None, scale: Mapping[str, int] | None = None) -> None:
@@ -116,10 +130,37 @@ class ComposeRuntime:
             self.host.run(stop, timeout=drain + _STOP_MARGIN)
             self.host.run(("docker", "rm", "--force", "--volumes", *doomed), timeout=_STOP_MARGIN)
 
+    def stop_services(self, release: str, services: tuple[str, ...], *, drain: float) -> None:
+        """Stop services; see `Runtime.stop_services`."""
+        project = self.layout.target.app_project(release)
+        argv = compose.stop(project, self._file(release), services=services, stop_within=round(drain))
+        self.host.run(argv, timeout=drain + _STOP_MARGIN)
+
+    def start_services(self, release: str, services: tuple[str, ...], *, timeout: float) -> None:
+        """Start services again; see `Runtime.start_services`."""
+        project = self.layout.target.app_project(release)
+        argv = compose.up(project, self._file(release), services=services, recreate=False)
+        self.host.run(argv, timeout=_START_TIMEOUT)
+        self.engine.wait_healthy(project, dict.fromkeys(services, 1), timeout=timeout, note=lambda _: None)
+
     def stop_app(self, release: str, *, drain: float) -> None:
         """Stop an app tier; see `Runtime.stop_app`."""
         argv = compose.down(self.layout.target.app_project(release), stop_within=round(drain))
         self.host.run(argv, timeout=drain + _STOP_MARGIN)
+
+    def app_containers(self, release: str) -> tuple[Container, ...]:
+        """List an app tier's containers; see `Runtime.app_containers`."""
+        return self.engine.project(self.layout.target.app_project(release))
+
+    def app_logs(self, release: str) -> Mapping[str, tuple[str, ...]]:
+        """Read an app tier's logs; see `Runtime.app_logs`."""
+        found: dict[str, tuple[str, ...]] = {}
+        for container in self.app_containers(release):
+            found[container.service] = (
+                *found.get(container.service, ()),
+                *self.engine.logs(container.id, lines=_LOG_LINES),
+            )
+        return found
 
     def remove_images(self, images: tuple[str, ...]) -> None:
         """Remove images; see `Runtime.remove_images`."""

@@ -7,12 +7,14 @@ being called twice. A step keeps what must not reach the journal (contents, secr
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from wharfinger.console import Step as Shown
 from wharfinger.edge import Edge
 from wharfinger.hosts import Host
+from wharfinger.hosts.local import LocalHost
 from wharfinger.model.release import Layout
 from wharfinger.model.stack import Stack
 from wharfinger.runtimes import Runtime
@@ -27,6 +29,10 @@ class World:
     runtime: Runtime
     edge: Edge
     layout: Layout
+    here: Host = field(default_factory=LocalHost)
+    """The machine that is deployed from."""
+    source: Path = Path()
+    """The stack's folder on it."""
 
 
 class Step(Protocol):

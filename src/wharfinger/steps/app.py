@@ -32,7 +32,7 @@ class Pull:
 
 @dataclass(frozen=True, slots=True)
 class StartApp:
-    """Start the release's app tier beside the old one; all of it is healthy, or none of it stays."""
+    """Start services of the release; all of them get healthy, or nothing of the release stays."""
 
     release: str
     slot: Slot
@@ -52,6 +52,32 @@ class StartApp:
     def undo(self, world: World) -> None:
         """Remove it."""
         world.runtime.stop_app(self.release, drain=0)
+
+
+@dataclass(frozen=True, slots=True)
+class StopFirst:
+    """Stop services of the old tier that must not overlap with their successors; the rest of it runs on."""
+
+    release: str
+    services: tuple[str, ...]
+    drain: float
+    timeout: float
+    """How long they may take to get healthy again, should they have to come back."""
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"stop {', '.join(self.services)} of {self.release} first"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Stop them gracefully, and keep their containers."""
+        shown.note(f"at most {self.drain:g} s")
+        world.runtime.stop_services(self.release, self.services, drain=self.drain)
+
+    def undo(self, world: World) -> None:
+        """Start them again."""
+        world.runtime.start_services(self.release, self.services, timeout=self.timeout)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from wharfinger.errors import StepFailed
 from wharfinger.steps import World
 
 _OUTWAITED: Final = 10.0
+_HEALTHY_WITHIN: Final = 120.0
 _EDGE_OUTWAITED: Final = 60.0
 
 
@@ -48,6 +49,28 @@ class EndRun:
         if left:
             raise StepFailed(f"{world.host.name}: still running: {'; '.join(left)}", fix="end it, then try again")
         databases.end_dumps(world.host, target, self.services)
+
+    def undo(self, world: World) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartAgain:
+    """Start services of the release that serves which a run had stopped."""
+
+    release: str
+    services: tuple[str, ...]
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"start {', '.join(self.services)} of {self.release} again"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Start their containers, and wait for their health."""
+        shown.note("as they were")
+        world.runtime.start_services(self.release, self.services, timeout=_HEALTHY_WITHIN)
 
     def undo(self, world: World) -> None:
         """Nothing."""

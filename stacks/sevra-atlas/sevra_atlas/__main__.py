@@ -10,6 +10,7 @@ USAGE = """usage: python -m sevra_atlas ROLE
   worker                do the jobs of the queue; health on port 3001
   migrate [REVISION]    bring the database up to the newest revision, or back down to REVISION;
                         safe to run twice at once
+  migrate --check       exit 0 if the database is at the newest revision, and 1 if not; changes nothing
   seed [COUNT]          fill the gazetteer up to COUNT places (default: 10000), for load tests
   check-health [PORT]   exit 0 if /health on this machine answers 200 (default: 3000)"""
 
@@ -67,9 +68,9 @@ def _run(role: str, argument: str) -> int:
 
         return run_worker(settings)
     if role == "migrate":
-        from sevra_atlas.migrating import migrate
+        from sevra_atlas.migrating import check, migrate
 
-        return migrate(argument)
+        return check() if argument == "--check" else migrate(argument)
     from sevra_atlas.seeding import seed
 
     return seed(settings, int(argument))

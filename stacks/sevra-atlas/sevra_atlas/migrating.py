@@ -54,6 +54,37 @@ def migrate(revision: str) -> int:
     return 0
 
 
+def check() -> int:
+    """Return 0 where the database of DATABASE_URL is at the newest revision, and 1 where it is not; change nothing."""
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    heads = set(ScriptDirectory.from_config(Config(ALEMBIC_INI)).get_heads())
+    try:
+        current = asyncio.run(_revisions(os.environ["DATABASE_URL"]))
+    except (OSError, asyncpg.PostgresError) as error:
+        log.error("The revision is not known", extra={"fields": {"reason": str(error), "error": type(error).__name__}})
+        return 1
+    known = {"current": sorted(current), "newest": sorted(heads)}
+    if current == heads:
+        log.info("The database is at the newest revision", extra={"fields": known})
+        return 0
+    log.error("The database is not at the newest revision", extra={"fields": known})
+    return 1
+
+
+async def _revisions(url: str) -> set[str]:
+    """Return the revisions that a database is at; none where it was never migrated."""
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        rows = await connection.fetch("SELECT version_num FROM alembic_version")
+    except asyncpg.UndefinedTableError:
+        return set()
+    finally:
+        await connection.close()
+    return {row["version_num"] for row in rows}
+
+
 def with_locked_connection(work: Callable[[Connection], None]) -> None:
     """Run `work` on a connection to DATABASE_URL that alone may migrate; the lock goes with the connection."""
     asyncio.run(_with_locked_connection(os.environ["DATABASE_URL"], work))

@@ -66,6 +66,17 @@ def test_migrating_again_changes_nothing(database: str) -> None:
     assert schema(database) == before
 
 
+def test_check_tells_whether_the_newest_revision_is_applied(empty_database: str) -> None:
+    assert migrate(empty_database, "--check").returncode == 1
+    assert schema(empty_database) == [], "it changes nothing"
+    assert migrate(empty_database).returncode == 0
+    assert migrate(empty_database, "--check").returncode == 0
+    assert migrate(empty_database, "0003").returncode == 0
+    ended = migrate(empty_database, "--check")
+    assert ended.returncode == 1
+    assert '"current": ["0003"], "newest": ["0004"]' in ended.stdout
+
+
 def test_places_with_photos_survive_the_way_down(database: str) -> None:
     query(
         database,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wharfinger.builds import tag_of, tree_hash
+from wharfinger.builds import Ignored, tag_of, tree_hash
 from wharfinger.errors import InvalidInput
 from wharfinger.model.build import BuildSpec
 
@@ -200,3 +200,52 @@ def test_two_thousand_files_take_a_third_of_a_second(app: Path) -> None:
     began = time.process_time()
     tree_hash(app.parent, SPEC)
     assert time.process_time() - began < 0.3
+
+
+@pytest.mark.parametrize(
+    ("patterns", "path", "counts"),
+    [
+        (("docs/**",), "app/docs/a.md", True),  # seen from the stack's folder
+        (("app/docs/**",), "app/docs/deep/a.md", False),
+        (("app/docs",), "app/docs/a.md", False),
+        (("docs/",), "app/docs/a.md", False),  # as in a .gitignore: in any folder
+        (("*.md",), "app/docs/a.md", False),
+        (("/*.md",), "app/docs/a.md", True),
+        (("*.md", "!a.md"), "app/docs/a.md", True),
+        (("*.md", "!a.md"), "app/docs/b.md", False),
+        ((), "app/docs/a.md", True),
+    ],
+)
+def test_a_file_that_a_deploy_ignores_does_not_count(
+    app: Path, patterns: tuple[str, ...], path: str, counts: bool
+) -> None:
+    ignored = Ignored.read(patterns)
+    file = app.parent / path
+    file.parent.mkdir(parents=True)
+    file.write_text("before")
+    before, held = tree_hash(app.parent, SPEC, ignored), ignored.files(app.parent)
+
+    file.write_text("after")
+
+    assert (tree_hash(app.parent, SPEC, ignored) != before) is counts
+    assert (ignored.files(app.parent) == held) is counts
+    assert (path in held) is not counts
+
+
+def test_the_dockerfile_counts_even_where_a_pattern_names_it(app: Path) -> None:
+    ignored = Ignored.read(("Dockerfile",))
+    before = tree_hash(app.parent, SPEC, ignored)
+
+    change_dockerfile(app)
+
+    assert tree_hash(app.parent, SPEC, ignored) != before
+
+
+def test_what_lies_outside_the_stacks_folder_is_never_ignored() -> None:
+    assert not Ignored.read(("*",)).covers("../shared/a.md")
+    assert Ignored.read(("*",)).covers("./a.md")
+
+
+def test_a_pattern_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"deploy\.ignore: line 2"):
+        Ignored.read(("docs", "[b-a]"))

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from tests.examples import sevra
 
 from wharfinger import stackfile
-from wharfinger.model.stack import Check, Environment, Redis, Service, Stack
+from wharfinger.model.checks import Check, LatencyCheck, LogCheck
+from wharfinger.model.stack import Environment, Redis, Service, Stack
 
 WORKED = sorted((Path(__file__).parents[3] / "stacks").glob("*/stack.yaml"))
 
@@ -101,3 +102,42 @@ def test_a_stack_reads_back_from_its_release_directory(stack: Stack) -> None:
     kept = stack.model_dump_json(by_alias=True, exclude_defaults=True)
 
     assert Stack.model_validate_json(kept) == stack
+
+
+@pytest.mark.parametrize(
+    ("check", "kind"),
+    [
+        ({"path": "/"}, Check),
+        ({"logs": {}}, LogCheck),
+        ({"logs": {"deny": "ERROR|Traceback", "services": ["api"]}}, LogCheck),
+        ({"latency": {"path": "/", "samples": 5, "factor": 1.5, "floor": "10ms"}}, LatencyCheck),
+    ],
+)
+def test_a_checklist_survives_its_way_through_stack_json(check: dict[str, Any], kind: type) -> None:
+    """A rollback reads the checks of then from the release's own description."""
+    stack = sevra(checks=[check])
+    assert isinstance(stack.checks[0], kind)
+
+    again = Stack.model_validate_json(stack.model_dump_json(by_alias=True, exclude_defaults=True))
+
+    assert again.checks == stack.checks
+
+
+@pytest.mark.parametrize(
+    ("check", "problem"),
+    [
+        ({"logs": {"deny": "("}}, "not a regular expression"),
+        ({"logs": {"services": ["wep"]}}, "no service named wep"),
+        ({"path": "/", "headers": {"X": "a\r\nY: b"}}, "should match pattern"),
+        ({"latency": {"samples": 1}}, "greater than or equal to 3"),
+    ],
+)
+def test_a_check_that_cannot_be_made_is_refused(check: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        sevra(checks=[check])
+
+
+def test_without_a_site_there_is_no_public_address_to_ask() -> None:
+    assert sevra(site=None, checks=[{"logs": {}}]).checks
+    with pytest.raises(ValidationError, match="no public address"):
+        sevra(site=None, checks=[{"path": "/"}])

@@ -27,23 +27,29 @@ from wharfinger.engine import Container
 from wharfinger.facts import Observed
 from wharfinger.health import Address
 from wharfinger.hosts import File
+from wharfinger.model.checks import Check, Latency, LatencyCheck, LogCheck, Logs
+from wharfinger.model.hooks import Hooks
 from wharfinger.model.release import Live, Release, Slot
-from wharfinger.model.stack import Check
+from wharfinger.model.stack import Stack
 from wharfinger.planning import Plan
 from wharfinger.planning.deploy import Wanted, plan_deploy, probes_of
 from wharfinger.rendering.site import live_default
 from wharfinger.steps import Step
-from wharfinger.steps.app import Pull, Retire, StartApp
+from wharfinger.steps.app import Pull, Retire, StartApp, StopFirst
 from wharfinger.steps.data import BackUp, Migrate, StartData
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
+from wharfinger.steps.hooks import AfterHook, BeforeHook, FailureHook
 from wharfinger.steps.releases import Prune, Record, UploadRelease
-from wharfinger.steps.verify import Verify
+from wharfinger.steps.verify import CheckMigrations, Measure, Verify
 
 IMAGE = IMAGES["app"]
 NEWER_IMAGE = f"127.0.0.1:5000/sevra-atlas/app@sha256:{'cd' * 32}"
+ADDRESS = Address(url="http://localhost:8080", host="localhost", connect_to="127.0.0.1", port=8080)
 VERIFY = Verify(
-    Address(url="http://localhost:8080", host="localhost", connect_to="127.0.0.1", port=8080),
+    NEW,
+    ADDRESS,
     (Check.model_validate({"path": "/health", "json": {"status": "healthy"}}),),
+    {"api": 1, "worker": 1},
 )
 
 
@@ -102,6 +108,23 @@ def test_when_nothing_changed_there_is_nothing_to_do() -> None:
     want = wanted()
 
     assert plan(want, serving(want)) == Plan("deploy", OLD, (), (), f"release {OLD} still serves")
+
+
+@pytest.mark.parametrize(
+    ("then", "changed"),
+    [
+        ({"docs/a.md": "1", "docs/b.md": "1", "old.md": "1"}, ("docs/b.md", "new.md", "old.md")),
+        ({}, ()),  # a release of before they were noted
+    ],
+)
+def test_ignored_files_that_changed_are_named_and_nothing_is_done(
+    then: dict[str, str], changed: tuple[str, ...]
+) -> None:
+    want = wanted(ignored={"docs/a.md": "1", "docs/b.md": "2", "new.md": "1"})
+
+    done = plan(want, serving(want, releases=[release(OLD, ignored=then)]))
+
+    assert (done.steps, done.ignored) == ((), changed)
 
 
 def test_a_changed_image_replaces_the_app_tier_and_touches_nothing_else() -> None:
@@ -244,7 +267,8 @@ def test_a_stack_without_a_site_needs_no_edge_and_can_be_up_to_date() -> None:
 
     assert plan(want, observed).steps == ()
     first = plan(want, empty(want))
-    assert not {"StartEdge", "PutSite", "Switch", "Verify"} & set(verbs(first.steps))
+    assert not {"StartEdge", "PutSite", "Switch"} & set(verbs(first.steps))
+    assert Verify(NEW, None, (), {"api": 1, "worker": 1}) in first.steps  # its containers are looked at
 
 
 def test_a_stack_without_data_is_neither_backed_up_nor_migrated() -> None:
@@ -261,6 +285,100 @@ def test_without_checks_the_health_path_is_asked() -> None:
     (verify,) = [step for step in plan(want, serving(want)).steps if isinstance(step, Verify)]
 
     assert verify.checks == (Check(path="/health"),)
+
+
+def test_a_new_release_is_timed_against_the_one_that_serves() -> None:
+    stack = STACK.model_copy(update={"checks": (LatencyCheck(latency=Latency(samples=7)), LogCheck(logs=Logs()))})
+    want = wanted(stack=stack, fingerprint="other")
+
+    first, later = plan(want, empty(want)), plan(want, serving(want))
+
+    assert "Measure" not in verbs(first.steps)
+    assert verbs(later.steps)[3:7] == ["Migrate", "Measure", "StartApp", "Switch"]
+    assert later.steps[4] == Measure(NEW, ADDRESS, {"/health": 7})
+    checks = (Check(path="/health"), LatencyCheck(latency=Latency(path="/health", samples=7)), LogCheck(logs=Logs()))
+    assert Verify(NEW, ADDRESS, checks, VERIFY.expected) in later.steps
+
+
+def test_the_schema_is_checked_before_anything_starts_on_it() -> None:
+    migrate = STACK.migrate.model_copy(update={"check": ("app", "at-head")}) if STACK.migrate else None
+    want = wanted(stack=STACK.model_copy(update={"migrate": migrate}), fingerprint="other")
+
+    steps = plan(want, serving(want)).steps
+
+    assert verbs(steps)[3:6] == ["Migrate", "CheckMigrations", "StartApp"]
+    assert steps[4] == CheckMigrations(NEW, ("app", "at-head"), timeout=600)
+
+
+def test_hooks_surround_what_changes_anything() -> None:
+    tell, warm = {"command": ["./tell", "them"], "timeout": "10s"}, {"command": ["warm"], "service": "api"}
+    hooks = Hooks.model_validate(
+        {"before_deploy": [tell, warm], "after_deploy": [tell], "on_failure": [{"command": ["./page"]}]}
+    )
+    want = wanted(stack=STACK.model_copy(update={"hooks": hooks}), fingerprint="other")
+
+    done = plan(want, serving(want))
+
+    url = "http://localhost:8080"
+    plain = replacement(want, "green", Live("blue", OLD))
+    assert done.steps == (
+        *plain[:2],
+        BeforeHook(NEW, url, ("./tell", "them"), None, timeout=10),
+        BeforeHook(NEW, url, ("warm",), "api", timeout=60),
+        *plain[2:],
+        AfterHook(NEW, url, ("./tell", "them"), None, timeout=10),
+    )
+    assert done.on_failure == (FailureHook(NEW, url, ("./page",), None, timeout=60),)
+
+
+def test_where_nothing_is_deployed_no_hook_runs() -> None:
+    hooks = Hooks.model_validate({"before_deploy": [{"command": ["./tell"]}], "on_failure": [{"command": ["./tell"]}]})
+    want = wanted(stack=STACK.model_copy(update={"hooks": hooks}))
+
+    done = plan(want, serving(want))
+
+    assert (done.steps, done.on_failure) == ((), ())
+
+
+def without_overlap(*services: str) -> Stack:
+    """The stack, with services of which no two releases may run at once."""
+    changed = {name: one.model_copy(update={"strategy": "recreate"}) for name, one in STACK.services.items()}
+    return STACK.model_copy(update={"services": STACK.services | {name: changed[name] for name in services}})
+
+
+def test_a_service_that_must_not_overlap_starts_once_the_old_one_has_stopped() -> None:
+    want = wanted(stack=without_overlap("worker"), fingerprint="other")
+
+    done = plan(want, serving(want))
+
+    start = [step for step in done.steps if isinstance(step, StartApp | StopFirst)]
+    assert start == [
+        StartApp(NEW, "green", {"api": 1}, timeout=120),
+        StopFirst(OLD, ("worker",), drain=10, timeout=120),
+        StartApp(NEW, "green", {"worker": 1}, timeout=120),
+    ]
+    assert start[1].title == f"stop worker of {OLD} first"
+    assert done.warnings == ()  # nobody asks the worker
+
+
+def test_a_whole_stack_can_be_recreated_and_visitors_are_spoken_of() -> None:
+    deploy = STACK.deploy.model_copy(update={"strategy": "recreate"})
+    want = wanted(stack=STACK.model_copy(update={"deploy": deploy}), fingerprint="other")
+
+    done = plan(want, serving(want))
+
+    assert [step for step in done.steps if isinstance(step, StartApp | StopFirst)] == [
+        StopFirst(OLD, ("api", "worker"), drain=10, timeout=120),
+        StartApp(NEW, "green", {"api": 1, "worker": 1}, timeout=120),
+    ]
+    assert done.warnings == ("api: `strategy: recreate`, so no answers from its stop until the switch",)
+
+
+def test_a_first_deploy_and_a_service_that_is_new_have_nothing_to_stop() -> None:
+    want = wanted(stack=without_overlap("worker"), fingerprint="other")
+
+    assert "StopFirst" not in verbs(plan(want, empty(want)).steps)
+    assert "StopFirst" not in verbs(plan(want, serving(want, tiers={OLD: tier(OLD, "api")})).steps)
 
 
 def test_the_environment_says_how_many_containers_there_are() -> None:

@@ -22,7 +22,7 @@ from wharfinger.rendering.site import live_default
 from wharfinger.steps import Step
 from wharfinger.steps.app import Retire, StartApp
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
-from wharfinger.steps.recovery import CloseJournal, EndRun, RemoveRelease, RestoreSite, StopData, StopEdge
+from wharfinger.steps.recovery import CloseJournal, EndRun, RemoveRelease, RestoreSite, StartAgain, StopData, StopEdge
 from wharfinger.steps.releases import Prune
 
 CUT_OFF = "20261120130000"
@@ -270,3 +270,14 @@ def test_a_current_release_that_is_down_does_not_take_the_place_of_one_that_serv
 
 def test_where_nothing_was_cut_off_there_is_nothing_to_recover() -> None:
     assert plan_recovery(serving(wanted()), LAYOUT).steps == ()
+
+
+def test_services_that_were_stopped_for_their_successors_start_again() -> None:
+    old = [*tier(OLD, "api"), *tier(OLD, "worker", state="exited")]
+    run = killed("StartApp", more=("StopFirst",))
+
+    plan = plan_recovery(left(run, tiers={OLD: old, CUT_OFF: tier(CUT_OFF, "api", slot="green")}), LAYOUT)
+
+    assert StartAgain(OLD, ("worker",)) in plan.steps
+    untouched = plan_recovery(left(killed("StartApp"), tiers={OLD: old}), LAYOUT)
+    assert not any(isinstance(step, StartAgain) for step in untouched.steps)

@@ -23,11 +23,12 @@ from tests.unit.planning.situations import (
 
 from wharfinger.errors import UsageError
 from wharfinger.health import Address
+from wharfinger.model.checks import Check, Latency, LatencyCheck, LogCheck, Logs
 from wharfinger.model.release import Live, Release
 from wharfinger.planning import Plan
 from wharfinger.planning.deploy import Wanted
 from wharfinger.planning.rollback import choose, plan_rollback
-from wharfinger.steps.app import Pull, Retire, StartApp
+from wharfinger.steps.app import Pull, Retire, StartApp, StopFirst
 from wharfinger.steps.edge import PutSite, Switch
 from wharfinger.steps.releases import Record
 from wharfinger.steps.verify import Verify
@@ -98,13 +99,45 @@ def test_a_rollback_starts_the_old_release_beside_the_current_one_and_leaves_the
             Pull((IMAGES["app"],)),
             StartApp(OLDER, "green", {"api": 1, "worker": 1}, timeout=120),
             Switch(OLDER, "green", OLD_IS_LIVE, (("api", "/health"),)),
-            Verify(Address("http://localhost:8080", "localhost", "127.0.0.1", 8080), STACK.checks),
+            Verify(
+                OLDER,
+                Address("http://localhost:8080", "localhost", "127.0.0.1", 8080),
+                STACK.checks,
+                {"api": 1, "worker": 1},
+            ),
             Record(OLDER, OLD, release(OLDER, slot="green")),
             Retire(OLD, drain=10),
         ),
         reasons=(f"release {OLD} is to be replaced by {OLDER}",),
         serving=f"release {OLD} still serves",
     )
+
+
+def test_a_rollback_too_stops_first_what_must_not_overlap() -> None:
+    services = STACK.services | {"worker": STACK.services["worker"].model_copy(update={"strategy": "recreate"})}
+    want = earlier(stack=STACK.model_copy(update={"services": services}))
+
+    steps = plan_rollback(want, serving(wanted(NEW), releases=GOOD), LAYOUT).steps
+
+    assert steps[1:4] == (
+        StartApp(OLDER, "green", {"api": 1}, timeout=120),
+        StopFirst(OLD, ("worker",), drain=10, timeout=120),
+        StartApp(OLDER, "green", {"worker": 1}, timeout=120),
+    )
+
+
+@pytest.mark.parametrize(("to", "kinds"), [(OLDER, [Check, LogCheck]), (OLD, [Check])])
+def test_a_rollback_compares_no_latency_and_reads_new_logs_only(to: str, kinds: list[type]) -> None:
+    """A release that is brought back up may have logged anything since it was deployed."""
+    checks = (Check(path="/"), LogCheck(logs=Logs()), LatencyCheck(latency=Latency()))
+    want = earlier(stack=STACK.model_copy(update={"checks": checks}), release=release(to))
+    half = {OLD: tier(OLD, "api")}
+
+    steps = plan_rollback(want, serving(wanted(NEW), releases=GOOD, tiers=half), LAYOUT).steps
+
+    (verify,) = [step for step in steps if isinstance(step, Verify)]
+    assert [type(check) for check in verify.checks] == kinds
+    assert "Measure" not in [type(step).__name__ for step in steps]
 
 
 def test_the_site_goes_back_with_the_release() -> None:

@@ -11,19 +11,18 @@ from tests.examples import LAYOUT, sevra
 from tests.recording import RecordingHost, RecordingRuntime, run_step, world
 from tests.unit.planning.situations import NEW, OLD, OLD_IS_LIVE, release
 
-from wharfinger import health
 from wharfinger.errors import InvalidInput, StepFailed, WharfingerError
 from wharfinger.health import Address
 from wharfinger.hosts import File
 from wharfinger.model.release import Live
-from wharfinger.model.stack import Check
 from wharfinger.rendering.site import live_default
 from wharfinger.steps import Step, recorded
-from wharfinger.steps.app import Pull, Retire, StartApp
+from wharfinger.steps.app import Pull, Retire, StartApp, StopFirst
 from wharfinger.steps.data import BackUp, Migrate, StartData
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
+from wharfinger.steps.hooks import AfterHook, BeforeHook, FailureHook
 from wharfinger.steps.releases import Prune, Record, UploadRelease
-from wharfinger.steps.verify import Verify
+from wharfinger.steps.verify import CheckMigrations, Measure, Verify
 
 STACK = sevra()
 FILES = {"compose.yaml": File(b"services: {}"), ".env": File(b"KEY=s3cret", 0o600)}
@@ -36,10 +35,16 @@ EVERY_STEP: tuple[Step, ...] = (
     StartData(("postgres",), FILES, dict.fromkeys(FILES)),
     BackUp(("postgres",), stamp=NEW),
     Migrate(NEW, timeout=1),
+    StopFirst(OLD, ("api",), drain=1, timeout=1),
     StartApp(NEW, "green", {"api": 1}, timeout=1),
     PutSite(NEW, "green", b"s3cret", (b"s3cret", None)),
     Switch(NEW, "green", OLD_IS_LIVE, ()),
-    Verify(ADDRESS, ()),
+    BeforeHook(NEW, "http://localhost:8080", ("./tell",), None, timeout=1),
+    AfterHook(NEW, "http://localhost:8080", ("./tell",), "api", timeout=1),
+    FailureHook(NEW, "http://localhost:8080", ("./tell",), None, timeout=1),
+    CheckMigrations(NEW, ("x",), timeout=1),
+    Measure(NEW, ADDRESS, {"/": 3}),
+    Verify(NEW, ADDRESS, (), {}),
     Record(NEW, OLD, release(NEW)),
     Retire(OLD, drain=1),
     Prune((OLD,), ()),
@@ -92,7 +97,12 @@ def test_a_step_that_was_never_begun_may_be_undone_and_twice(step: Step) -> None
 
 
 def test_only_what_follows_the_record_tidies() -> None:
-    assert [type(step).__name__ for step in EVERY_STEP if step.tidies] == ["Retire", "Prune"]
+    assert [type(step).__name__ for step in EVERY_STEP if step.tidies] == [
+        "AfterHook",
+        "FailureHook",
+        "Retire",
+        "Prune",
+    ]
 
 
 # Releases
@@ -161,6 +171,16 @@ def test_verbs_of_the_app_tier_are_carried_out_by_the_runtime() -> None:
         ("stop_app", OLD, 10),
         ("stop_app", NEW, 0),
     ]
+
+
+def test_what_had_to_stop_first_is_started_again() -> None:
+    host = serving()
+    on, step = world(STACK, host), StopFirst(OLD, ("worker",), drain=10, timeout=1)
+
+    run_step(step, on)
+    step.undo(on)
+
+    assert host.calls == [("stop_services", OLD, ("worker",), 10), ("start_services", OLD, ("worker",))]
 
 
 def test_a_migration_that_was_cut_off_is_ended() -> None:
@@ -272,23 +292,3 @@ def test_a_first_switch_has_nowhere_to_go_back_to() -> None:
     Switch(NEW, "blue", None, ()).undo(world(STACK, host))
 
     assert host.calls == []
-
-
-# The proof
-
-
-def test_every_check_that_fails_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    reasons = {"/health": "status 502, expected 200", "/": None, "/api": "the answer is not JSON"}
-    monkeypatch.setattr(health, "failure", lambda _, check: reasons[check.path])
-
-    with pytest.raises(StepFailed) as caught:
-        run_step(Verify(ADDRESS, tuple(Check(path=path) for path in reasons)), world(STACK, RecordingHost()))
-
-    assert caught.value.problem == "http://localhost:8080 does not answer as `checks` expects"
-    assert caught.value.details == ("GET /health: status 502, expected 200", "GET /api: the answer is not JSON")
-
-
-def test_checks_that_pass_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "failure", lambda *_: None)
-
-    run_step(Verify(ADDRESS, (Check(path="/health"),)), world(STACK, RecordingHost()))
