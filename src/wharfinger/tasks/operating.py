@@ -21,7 +21,7 @@ _YES = "do not ask"
         "stack": STACK,
         "plan": _PLAN,
         "yes": _YES,
-    }
+    },
 )
 def scale(c: Context, counts: str, env: str, stack: str | None = None, plan: bool = False, yes: bool = False) -> None:
     """Run that many replicas, such as api=3,worker=2, from now on; no request is dropped."""
