@@ -135,7 +135,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def integration(session: nox.Session) -> None:
-    """Against a real engine, real databases and a real Nginx; of the faults, those that are quick."""
+    """Against a real engine, real databases and a real Nginx; what takes long is left to `faults`."""
     install(session, "dev")
     ensure_stock_images(session)
     quick = ("-m", "not long", "tests/integration", "tests/faults")
@@ -144,10 +144,11 @@ def integration(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def faults(session: nox.Session) -> None:
-    """Everything that can go wrong in a deploy, and a kill at every step of one."""
+    """Everything that can go wrong in a deploy, a kill at every step of one, and all other tests that take long."""
     install(session, "dev")
     ensure_stock_images(session)
     session.run("pytest", "-n", "auto", "--dist", "loadfile", "tests/faults", *session.posargs)
+    session.run("pytest", "-n", "auto", "--dist", "loadfile", "-m", "long", "tests/integration", *session.posargs)
 
 
 @nox.session

@@ -107,6 +107,7 @@ def test_a_killed_redeploy_is_reverted_or_finished_without_a_failed_request(pebb
     assert (seen.failures, serves(pebble), row_is_there(pebble)) == ([], after, True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", points(ROLLBACK, ("done PutSite",), middle=("StartApp+0.3",)))
 def test_a_killed_rollback_is_reverted_or_finished_without_a_failed_request(pebble: Deployment, point: str) -> None:
     before, release = serves(pebble), current(pebble)
@@ -131,6 +132,7 @@ def test_the_next_deploy_recovers_by_itself(pebble: Deployment) -> None:
     assert killing.remains(pebble, release=current(pebble)) == []
 
 
+@pytest.mark.long
 def test_the_next_rollback_recovers_by_itself(pebble: Deployment) -> None:
     before = serves(pebble)
     change(pebble)
@@ -143,6 +145,7 @@ def test_the_next_rollback_recovers_by_itself(pebble: Deployment) -> None:
     pebble.deploy()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["int", "hup", "term"])
 @pytest.mark.parametrize(
     "point", points(("BackUp", "Switch"), ("started StartApp+0.2",), middle=("StartApp+0.2", "BackUp+0.15"))
@@ -160,6 +163,7 @@ def test_one_ctrl_c_or_lost_terminal_compensates(pebble: Deployment, name: str, 
     assert killing.remains(pebble, release=release) == []
 
 
+@pytest.mark.long
 def test_a_terminal_that_is_closed_ends_in_what_was_before(pebble: Deployment) -> None:
     before, release = serves(pebble), current(pebble)
     change(pebble)
@@ -183,6 +187,7 @@ def test_a_second_ctrl_c_stops_at_once_and_the_journal_says_so(pebble: Deploymen
     assert (seen.failures, serves(pebble)) == ([], before)
 
 
+@pytest.mark.long
 def test_a_recovery_that_is_killed_is_recovered(pebble: Deployment) -> None:
     before = serves(pebble)
     change(pebble)
@@ -193,6 +198,7 @@ def test_a_recovery_that_is_killed_is_recovered(pebble: Deployment) -> None:
     assert (seen.failures, serves(pebble)) == ([], before)
 
 
+@pytest.mark.long
 def test_a_plan_of_recovery_changes_nothing(pebble: Deployment) -> None:
     change(pebble)
     assert killing.hit(pebble, "kill:done StartApp", "deploy", "--env", "local").returncode == -9
@@ -208,6 +214,7 @@ def fresh(make_deployment: Callable[[Path], Deployment]) -> Deployment:
     return patient(make_deployment(PEBBLE))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", points(FIRST, ("started StartData+0.3", "done Switch"), middle=("StartData+0.3",)))
 def test_a_killed_first_deploy_leaves_nothing_but_its_data(fresh: Deployment, point: str) -> None:
     killed = killing.hit(fresh, f"kill:{point}", "deploy", "--env", "local")
@@ -225,6 +232,7 @@ def test_a_killed_first_deploy_leaves_nothing_but_its_data(fresh: Deployment, po
     fresh.wharfinger("down", "--env", "local", "--volumes", "--yes")
 
 
+@pytest.mark.long
 def test_a_first_deploy_that_was_killed_is_taken_up_by_the_next(fresh: Deployment) -> None:
     assert killing.hit(fresh, "kill:done Switch", "deploy", "--env", "local").returncode == -9
     with killing.visitors(fresh) as seen:

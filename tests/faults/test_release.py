@@ -28,6 +28,7 @@ def assert_told(ran: Ran, deployment: Deployment, *, step: str, told: str) -> No
     assert journal(deployment)[-1]["outcome"] == "reverted"
 
 
+@pytest.mark.long
 def test_a_migration_that_hangs_is_ended_after_its_time(pebble: Deployment) -> None:
     command = "  command: [python, app.py, migrate]"
     with pebble.edited("stack.yaml", command, f"{command}\n  timeout: 6s"):
@@ -37,6 +38,7 @@ def test_a_migration_that_hangs_is_ended_after_its_time(pebble: Deployment) -> N
     assert "migrate.timeout" in ran.stderr
 
 
+@pytest.mark.long
 def test_a_migration_that_is_killed_counts_as_failed(pebble: Deployment, tmp_path: Path) -> None:
     """As the kernel does when memory runs out."""
     found = f"docker ps --quiet --filter name={pebble.name} --filter label=com.docker.compose.oneoff=True"
@@ -82,6 +84,7 @@ def test_without_a_good_backup_a_deploy_goes_no_further(
     assert sorted((pebble.server / "backups").iterdir()) == backups, "nothing that would count as one"
 
 
+@pytest.mark.long
 def test_a_registry_that_goes_down_between_push_and_pull(pebble: Deployment, tmp_path: Path) -> None:
     """The image is gone from the engine too, as on a server that never had it."""
     (port,) = free_ports(1)

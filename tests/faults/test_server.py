@@ -65,6 +65,7 @@ def test_a_disk_that_is_full_in_the_middle_of_an_upload(pebble: Deployment) -> N
     assert f"fix: df -h {releases}/" in ran.stderr
 
 
+@pytest.mark.long
 def test_a_port_that_is_taken_between_plan_and_start(
     make_deployment: Callable[[Path], Deployment], tmp_path: Path
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_reload_that_fails_brings_the_old_site_back(pebble: Deployment, tmp_pa
     assert journal(pebble)[-1]["outcome"] == "reverted"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at", [pytest.param("the switch", marks=pytest.mark.long), "switching back"])
 def test_an_edge_that_dies_finds_the_old_release_when_it_is_back(
     taken_back: Deployment, tmp_path: Path, at: str
@@ -120,6 +122,7 @@ def answers(deployment: Deployment) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_a_container_with_another_address_serves_within_two_seconds(taken_back: Deployment) -> None:
     (web,) = docker("ps", "--quiet", "--filter", f"name={taken_back.name}-local-[0-9]*-web").split()
     address = ("inspect", "--format", f'{{{{(index .NetworkSettings.Networks "{taken_back.edge}").IPAddress}}}}')

@@ -51,6 +51,7 @@ def test_scaling_up_and_down_drops_no_request_and_is_balanced(pebble: Deployment
     assert len(replicas(pebble, "web")) == 1
 
 
+@pytest.mark.long
 def test_a_scale_is_kept_by_later_deploys_and_rollbacks(pebble: Deployment) -> None:
     pebble.wharfinger("scale", "--env", "local", "web=2,worker=2")
     assert pebble.status()["scale"] == {"web": 2, "worker": 2}
@@ -70,6 +71,7 @@ def test_a_scale_is_kept_by_later_deploys_and_rollbacks(pebble: Deployment) -> N
     assert (len(replicas(pebble, "web")), len(replicas(pebble, "worker"))) == (1, 1)
 
 
+@pytest.mark.long
 def test_a_replica_that_does_not_get_healthy_changes_nothing(pebble: Deployment) -> None:
     before, slot = replicas(pebble, "web"), pebble.edge_folder / "sites" / f"{pebble.name}-local.live"
     live = slot.read_text(encoding="utf-8")
@@ -88,6 +90,7 @@ def test_a_replica_that_does_not_get_healthy_changes_nothing(pebble: Deployment)
     assert pebble.status()["scale"] == {}
 
 
+@pytest.mark.long
 def test_workers_are_scaled_where_they_are(pebble: Deployment) -> None:
     web, (worker,) = replicas(pebble, "web"), replicas(pebble, "worker")
     pebble.wharfinger("scale", "--env", "local", "worker=3")
@@ -104,6 +107,7 @@ def test_a_scale_that_cannot_be_is_refused(pebble: Deployment, counts: str) -> N
     assert "fix: " in ran.stderr
 
 
+@pytest.mark.long
 def test_a_restart_starts_every_replica_anew_and_drops_no_request(pebble: Deployment) -> None:
     before = replicas(pebble, "web") + replicas(pebble, "worker")
     release = pebble.status()["release"]
@@ -117,6 +121,7 @@ def test_a_restart_starts_every_replica_anew_and_drops_no_request(pebble: Deploy
     assert "already up to date" in pebble.deploy().stderr
 
 
+@pytest.mark.long
 def test_a_worker_is_restarted_alone(pebble: Deployment) -> None:
     web, worker = replicas(pebble, "web"), replicas(pebble, "worker")
     pebble.wharfinger("restart", "--env", "local", "--service", "worker")
@@ -158,6 +163,7 @@ def test_maintenance_begins_and_ends_without_a_lost_connection(pebble: Deploymen
     assert pebble.request("/").status == 200
 
 
+@pytest.mark.long
 def test_maintenance_survives_a_deploy_and_a_restart_of_the_edge(closed: Deployment) -> None:
     with closed.edited("app.py", 'VERSION = "one"', 'VERSION = "kept closed"'), load_on(closed) as load:
         closed.deploy()
@@ -170,6 +176,7 @@ def test_maintenance_survives_a_deploy_and_a_restart_of_the_edge(closed: Deploym
     assert "under maintenance" in closed.wharfinger("status", "--env", "local").stdout
 
 
+@pytest.mark.long
 def test_only_those_who_may_pass_do(pebble: Deployment) -> None:
     address = client_address(pebble)
     network = str(ipaddress.ip_network(f"{address}/13", strict=False))
@@ -203,6 +210,7 @@ def test_a_command_runs_inside_a_service_word_for_word(pebble: Deployment) -> No
     assert "which command?" in pebble.wharfinger(*inside, "web", status=2).stderr
 
 
+@pytest.mark.long
 def test_a_page_of_ones_own_is_shown(pebble: Deployment) -> None:
     own = pebble.project / "templates" / "maintenance.html.j2"
     own.parent.mkdir()

@@ -69,6 +69,7 @@ def pebble(deployed: Deployment) -> Iterator[Deployment]:
     assert len(running) == 2, "its container and the database's, and no other"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("mode", "failing", "told"),
     [

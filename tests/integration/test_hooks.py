@@ -88,6 +88,7 @@ def test_one_that_fails_before_ends_the_deploy(pebble: Deployment, old: str, new
     assert notes(pebble)[-1].startswith("failed ")
 
 
+@pytest.mark.long
 def test_one_that_fails_afterwards_is_a_warning(pebble: Deployment) -> None:
     broken = "command: [sh, -c, 'echo no channel; exit 4']"
     with (
@@ -102,6 +103,7 @@ def test_one_that_fails_afterwards_is_a_warning(pebble: Deployment) -> None:
     assert [line.split()[0] for line in notes(pebble)] == ["before"], "a rollback runs none"
 
 
+@pytest.mark.long
 def test_one_that_fails_on_failure_hides_nothing(pebble: Deployment) -> None:
     broken = "command: [sh, -c, 'echo no pager; exit 5']"
     with (

@@ -54,6 +54,7 @@ def test_no_two_run_at_once(pebble: Deployment) -> None:
     assert turns(pebble)[3:] == ["end-two", "begin-one"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["unscheduled", "wrong"])
 def test_where_the_new_release_fails_the_old_one_is_started_again(pebble: Deployment, mode: str) -> None:
     """Be it the scheduler that does not start, or the site that does not verify."""

@@ -36,6 +36,8 @@ env:
 VALUES: Final = (".env", ".env.local", "build.secret")
 """The files that may hold a secret."""
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(frozen=True)
 class Canaries:
