@@ -33,7 +33,10 @@ def test_the_first_deploy_begins_the_env_file_and_serves(pebble: Deployment) -> 
 
 def test_status_says_what_runs(pebble: Deployment) -> None:
     status = pebble.status()
-    assert {"stack", "environment", "release", "url", "services", "unfinished"} == set(status)
+    assert set(status) == {
+        *("stack", "environment", "release", "url", "services"),
+        *("scale", "maintenance", "unfinished"),
+    }
     assert status["url"] == f"http://{pebble.domain}:{pebble.http_port}"
     states = {service["name"]: (service["state"], service["health"]) for service in status["services"]}
     assert states == dict.fromkeys(("web", "postgres", "nginx"), ("running", "healthy"))
