@@ -148,7 +148,9 @@ def faults(session: nox.Session) -> None:
     install(session, "dev")
     ensure_stock_images(session)
     session.run("pytest", "-n", "auto", "--dist", "loadfile", "tests/faults", *session.posargs)
-    session.run("pytest", "-n", "auto", "--dist", "loadfile", "-m", "long", "tests/integration", *session.posargs)
+    session.run(
+        "pytest", "-n", "auto", "--dist", "loadfile", "-m", "long", "tests/integration", "tests/load", *session.posargs
+    )
 
 
 @nox.session
@@ -156,7 +158,7 @@ def load(session: nox.Session) -> None:
     """A deploy and a rollback under each shape of load: no request is lost or late. `bench` is the long version."""
     install(session, "dev")
     ensure_stock_images(session)
-    session.run("pytest", "tests/load", *session.posargs)
+    session.run("pytest", "-m", "not long", "tests/load", *session.posargs)
 
 
 @nox.session(default=False)

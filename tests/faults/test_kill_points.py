@@ -174,6 +174,7 @@ def test_a_terminal_that_is_closed_ends_in_what_was_before(pebble: Deployment) -
     assert killing.remains(pebble, release=release) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("second", ["undone StartApp", pytest.param("undone BackUp", marks=pytest.mark.long)])
 def test_a_second_ctrl_c_stops_at_once_and_the_journal_says_so(pebble: Deployment, second: str) -> None:
     before = serves(pebble)

@@ -55,6 +55,7 @@ def test_one_bad_service_keeps_all_others_from_going_live(pebble: Deployment) ->
     assert "worker fails its health check" in ran.stderr
 
 
+@pytest.mark.long
 def test_a_release_that_dies_of_its_verification_is_taken_back(taken_back: Deployment) -> None:
     with Traffic(taken_back).flowing() as traffic:
         ran = deploy_as(taken_back, "mortal")

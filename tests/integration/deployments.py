@@ -160,6 +160,8 @@ def make(folder: Path, source: Path, name: str, registry: str) -> Deployment:
     made = Deployment(folder, name, f"{name}.localhost", http_port, f"{name}-edge")
     ignored = shutil.ignore_patterns("tests", ".env*", "__pycache__", ".*_cache")
     shutil.copytree(source, made.folder, ignore=ignored)
+    for app in made.folder.glob("app.py"):  # else equal sources share an image, and neither can be seen to go
+        app.write_text(f"{app.read_text(encoding='utf-8')}\n# {name}\n", encoding="utf-8")
     path = made.folder / "stack.yaml"
     text = path.read_text(encoding="utf-8")
     old_name = text.partition("name: ")[2].partition("\n")[0]

@@ -91,6 +91,7 @@ def test_a_line_that_fails_takes_the_release_back(pebble: Deployment, mode: str,
     assert mode == "brief" or [name for name, passed in checks.items() if not passed] == [failing]
 
 
+@pytest.mark.long
 def test_all_that_fails_is_told_together(pebble: Deployment) -> None:
     with (
         pebble.edited("app.py", 'MODE = "good"', 'MODE = "noisy"'),

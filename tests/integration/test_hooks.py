@@ -67,6 +67,7 @@ def test_where_nothing_changes_no_hook_runs(pebble: Deployment) -> None:
     assert notes(pebble) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [

@@ -22,6 +22,7 @@ def pebble(make_deployment: Callable[[Path], Deployment]) -> Deployment:
     return made
 
 
+@pytest.mark.long
 def test_a_database_is_seeded_once(pebble: Deployment) -> None:
     assert (pebble.server / "shared" / "seeded.json").exists()
     assert "already up to date" in pebble.wharfinger("up", "--env", "local").stderr

@@ -48,6 +48,7 @@ def test_a_deploy_and_a_rollback_lose_no_request_of_any_kind(subject: Wharfinger
     assert kinds == {"kept", "alone", "slow", "upload", "stream", "echo"}
 
 
+@pytest.mark.long
 def test_an_upload_that_outlasts_the_old_tier_arrives_at_the_new_one(subject: Wharfinger) -> None:
     """Nginx is still taking it in while the tier that it was meant for is retired: no connection holds that tier."""
     address = Address("127.0.0.1", subject.http_port, subject.domain)
