@@ -32,7 +32,7 @@ async function unreached(r, slot, probes) {
             return `a probe is SERVICE/PATH, and not ${probes[i]}`;
         }
         for (;;) {
-            const answer = await r.subrequest(`/probe/${r.variables.wharfinger_site}/${slot}/${probes[i]}`);
+            const answer = await r.subrequest(`/reach/${r.variables.wharfinger_site}/${slot}/${probes[i]}`);
             if (ngx.shared.wharfinger_live.get(turn) !== r.variables.request_id) {
                 return 'somebody else switched meanwhile';
             }
