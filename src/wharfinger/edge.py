@@ -61,16 +61,15 @@ class Edge:
             self.host.run(compose.up(self.project, str(self.layout.edge / "compose.yaml")), timeout=_START_TIMEOUT)
             self.engine.wait_healthy(self.project, {SERVICE: 1}, timeout=60, note=lambda _: None)
         except WharfingerError as error:
+            told = self._does_not_start(error) if isinstance(error, CommandFailed) else error
             if not running:
                 self.host.run(compose.down(self.project), timeout=_START_TIMEOUT, check=False)
-            if isinstance(error, CommandFailed):
-                raise self._does_not_start(error) from None
-            raise
+            raise told from None
         if running:
             self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
 
     def _does_not_start(self, error: CommandFailed) -> WharfingerError:
-        return WharfingerError(
+        return self.engine.without_network(self.project, error) or WharfingerError(
             f"{self.host.name}: the edge does not start",
             details=error.details,
             fix=f"mend what is said there: a port that another process listens on (ss -ltnp), or {self.layout.edge}",

@@ -86,5 +86,5 @@ def _carry_out(
         if outcome.timings:
             replicas: Mapping[str, int] = wanted.expected(look().scale)
             rows = [("release", release.id), *((name, f"{count} running") for name, count in replicas.items())]
-            console.summary([*rows, ("url", place.environment.url)], outcome.timings)
+            console.summary([*rows, *outcome.rows, ("url", place.environment.url)], outcome.timings)
         return outcome

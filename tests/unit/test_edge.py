@@ -12,7 +12,7 @@ from wharfinger import edge as module
 from wharfinger.commands import edge as commands
 from wharfinger.edge import Edge
 from wharfinger.engine import Container, Unhealthy
-from wharfinger.errors import InvalidInput, WharfingerError
+from wharfinger.errors import InvalidInput, NotReady, WharfingerError
 from wharfinger.hosts import File
 from wharfinger.model.release import Live
 from wharfinger.rendering.site import live_default
@@ -216,6 +216,20 @@ def test_an_edge_whose_port_is_taken_is_told_with_its_mend() -> None:
 
     assert told.value.details == ("address already in use",)
     assert "port" in told.value.fix
+
+
+def test_an_edge_that_gets_no_network_is_told_with_its_mend() -> None:
+    host = RecordingHost()
+    host.answer("up", status=1, stderr="all predefined address pools have been fully subscribed")
+    engine = RecordingEngine(calls=host.calls)
+    engine.named_networks = {"bridge", "none"}
+
+    with pytest.raises(NotReady, match=f"did not make the network {EDGE_PROJECT} beside the 2") as told:
+        server(host, engine).edge.start(SHARED)
+
+    assert told.value.details == ("all predefined address pools have been fully subscribed",)
+    assert "docker network prune" in told.value.fix
+    assert "default-address-pools" in told.value.fix
 
 
 def test_files_of_the_edge_can_be_read_by_nginx() -> None:

@@ -25,6 +25,7 @@ from wharfinger.planning.recovery import (
     site_after,
     slot_in_use,
     tiers_after,
+    with_edge,
 )
 from wharfinger.planning.tiers import overlap_warnings, start_steps
 from wharfinger.steps import Step
@@ -115,13 +116,11 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     release, stack = wanted.release, wanted.stack
     slot = other_slot(slot_in_use(observed))
     images = tuple(dict.fromkeys(release.images.values()))
-    recovery = tuple(recovery_steps(observed, layout))
-    edge = [StartEdge(wanted.edge_files)] if wanted.site is not None and _edge_differs(wanted, observed, layout) else []
-    for step in recovery:
-        if isinstance(step, Switch) and not observed.edge_is_ready:
-            yield from edge  # only an Nginx that runs can be switched back
-            edge = []
-        yield step
+    start = (
+        [StartEdge(wanted.edge_files)] if wanted.site is not None and _edge_differs(wanted, observed, layout) else []
+    )
+    recovery, edge = with_edge(recovery_steps(observed, layout), start, observed)
+    yield from recovery
     yield UploadRelease(release.id, wanted.files)
     yield Pull(images)
     yield from edge

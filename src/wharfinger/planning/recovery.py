@@ -111,6 +111,17 @@ def reverted(observed: Observed) -> frozenset[str]:
     ) - {observed.current or ""}
 
 
+def with_edge(
+    recovery: Iterable[Step], edge: Iterable[StartEdge], observed: Observed
+) -> tuple[tuple[Step, ...], tuple[StartEdge, ...]]:
+    """Return the steps of a recovery, the start of the edge among them where they need it, and else what starts it."""
+    steps, starts = tuple(recovery), tuple(edge)
+    switch = next((index for index, step in enumerate(steps) if isinstance(step, Switch)), None)
+    if switch is None or observed.edge_is_ready:
+        return steps, starts
+    return (*steps[:switch], *starts, *steps[switch:]), ()  # only an Nginx that runs can be switched back
+
+
 def edge_in_doubt(observed: Observed) -> bool:
     """Whether the edge's files may have been written without being taken up."""
     return any("StartEdge" in run.begun and "StartEdge" not in run.done for run in observed.cut_off)

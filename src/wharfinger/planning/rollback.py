@@ -13,10 +13,20 @@ from wharfinger.planning import Plan
 from wharfinger.planning.changes import not_serving, serving
 from wharfinger.planning.checklist import verification
 from wharfinger.planning.deploy import Wanted, traffic_steps
-from wharfinger.planning.recovery import closing_steps, left_behind, recovery_steps, reverted, slot_in_use, tiers_after
+from wharfinger.planning.recovery import (
+    closing_steps,
+    edge_in_doubt,
+    left_behind,
+    recovery_steps,
+    reverted,
+    slot_in_use,
+    tiers_after,
+    with_edge,
+)
 from wharfinger.planning.tiers import overlap_warnings, start_steps
 from wharfinger.steps import Step
 from wharfinger.steps.app import Pull, Retire
+from wharfinger.steps.edge import StartEdge
 from wharfinger.steps.releases import Record
 
 
@@ -62,8 +72,11 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     release, deploy = wanted.release, wanted.stack.deploy
     again = release.id == observed.current
     slot = (slot_in_use(observed) or "blue") if again else other_slot(slot_in_use(observed))
-    yield from recovery_steps(observed, layout)
+    down = wanted.site is not None and (not observed.edge_is_ready or edge_in_doubt(observed))
+    recovery, edge = with_edge(recovery_steps(observed, layout), [StartEdge({})] if down else [], observed)
+    yield from recovery
     yield Pull(tuple(dict.fromkeys(release.images.values())))
+    yield from edge  # as it is: its files are those of the newest deploy, whichever stack's that was
     expected = wanted.expected(observed.scale)
     yield from start_steps(wanted.stack, expected, observed, release.id, slot)
     if wanted.site is not None:

@@ -34,7 +34,10 @@ class ComposeRuntime:
         """Bring the data tier up; see `Runtime.start_data`."""
         project, folder = self.layout.target.name, self.layout.data
         self.host.write({folder / name: file for name, file in files.items()})
-        self.host.run(compose.up(project, str(folder / "data.yaml"), recreate=False), timeout=_START_TIMEOUT)
+        try:
+            self.host.run(compose.up(project, str(folder / "data.yaml"), recreate=False), timeout=_START_TIMEOUT)
+        except CommandFailed as error:
+            raise self.engine.without_network(self.layout.target.data_network, error) or error from None
         expected = dict.fromkeys(services, 1)
         self.engine.wait_healthy(project, expected, timeout=_DATA_HEALTHY_WITHIN, note=note)
 
