@@ -130,6 +130,18 @@ class Edge:
         self.host.remove(self.layout.maintenance)
         self.host.remove(self.layout.maintenance_page)
 
+    def settle_maintenance(self, *, tell: bool = True) -> bool:
+        """Let Nginx do what is written down, and remove a page that nobody is shown; return whether it is closed.
+
+        Without `tell` only the page goes: an Nginx that is down reads the file when it starts.
+        """
+        kept = Maintenance.parse((self.host.read(self.layout.maintenance) or b"").decode())
+        if tell:
+            self._tell_maintenance(kept.value if kept is not None else "off")
+        if kept is None:
+            self.host.remove(self.layout.maintenance_page)
+        return kept is not None
+
     def _tell_maintenance(self, value: str) -> None:
         argv = commands.set_maintenance(self.container, self.site)
         self.host.run(argv, timeout=_TIMEOUT, stdin=value.encode())

@@ -17,7 +17,17 @@ from wharfinger.rendering.site import live_default
 from wharfinger.steps import Step
 from wharfinger.steps.app import Retire
 from wharfinger.steps.edge import StartEdge, Switch
-from wharfinger.steps.recovery import CloseJournal, EndRun, RemoveRelease, RestoreSite, StartAgain, StopData, StopEdge
+from wharfinger.steps.recovery import (
+    CloseJournal,
+    EndRun,
+    RemoveRelease,
+    RestoreReplicas,
+    RestoreSite,
+    SettleMaintenance,
+    StartAgain,
+    StopData,
+    StopEdge,
+)
 from wharfinger.steps.releases import Prune
 from wharfinger.steps.replicas import RetireReplicas
 
@@ -36,9 +46,7 @@ def plan_recovery(observed: Observed, layout: Layout) -> Plan:
 
 def left_behind(observed: Observed) -> tuple[str, ...]:
     """Return in the user's words what was cut off, and what becomes of it."""
-    runs = [
-        f"{run}, and is {'finished' if run.is_committed(observed.current) else 'reverted'}" for run in observed.cut_off
-    ]
+    runs = [f"{run}, and is {'finished' if _is_finished(run, observed) else 'reverted'}" for run in observed.cut_off]
     known = {run.release for run in observed.cut_off}
     if any(run.is_committed(observed.current) for run in observed.cut_off):
         known |= set(leftovers(observed))
@@ -65,7 +73,11 @@ def recovery_steps(observed: Observed, layout: Layout, *, alone: bool = False) -
     started = (run.release for run in runs if run.release and not set(_STARTING).isdisjoint(run.begun))
     stale = stale_replicas(observed)
     if stale and observed.current is not None:
-        yield RetireReplicas(observed.current, stale, drain=0)
+        drain = max((float(run.planned("RetireReplicas", "drain", 0)) for run in runs), default=0)
+        yield RetireReplicas(observed.current, stale, drain=drain)
+    yield from _replicas_back(runs, observed)
+    if _began(runs, "CloseSite") or _began(runs, "OpenSite"):
+        yield SettleMaintenance(observed.edge_is_ready)
     for release in dict.fromkeys((*leftovers(observed), *started)):
         if release not in (*kept, observed.current):
             yield Retire(release, drain=_drain(observed, release))
@@ -87,6 +99,28 @@ def _started_again(observed: Observed) -> Iterator[StartAgain]:
     stopped = tuple(dict.fromkeys(container.service for container in tier if container.state == "exited"))
     if stopped and observed.current is not None:
         yield StartAgain(observed.current, stopped)
+
+
+def _replicas_back(runs: Iterable[CutOff], observed: Observed) -> Iterator[RestoreReplicas]:
+    """Yield the step that writes down again what a `scale` or `restart` had changed, the oldest of them first."""
+    for run in runs:
+        kept, more = run.first("KeepScale"), run.first("StartMore")
+        changed = kept or more
+        if changed is not None and changed["release"] == observed.current and not _is_finished(run, observed):
+            scale, expected = kept["before"] if kept is not None else (None, {})
+            slot = slot_in_use(observed) if more is not None else None
+            yield RestoreReplicas(changed["release"], slot, scale, expected)
+            return
+
+
+def _is_finished(run: CutOff, observed: Observed) -> bool:
+    """Whether a run is to be finished; else it is to be reverted. Of a maintenance, what is written down counts."""
+    closing = run.first("CloseSite")
+    if closing is not None:
+        return observed.maintenance is not None and observed.maintenance.allow == tuple(closing["allow"])
+    if run.first("OpenSite") is not None:
+        return observed.maintenance is None
+    return run.is_committed(observed.current)
 
 
 def _is_of_current(run: CutOff, observed: Observed) -> bool:
@@ -140,10 +174,23 @@ def site_after(observed: Observed, layout: Layout) -> tuple[bytes | None, bytes 
 
 
 def stale_replicas(observed: Observed) -> tuple[str, ...]:
-    """Return the current release's containers in the slot that does not serve: what a cut-off run left."""
+    """Return the current release's containers that a cut-off run left: all in the slot that does not serve.
+
+    In the slot that serves, where a `scale` or `restart` works too, these are the new ones of a run that is
+    reverted and the old ones of one that is finished.
+    """
     slot = _slot_of(observed, observed.current)
     tier = observed.tiers.get(observed.current or "", ())
-    return tuple(each.name for each in tier if slot is not None and each.slot not in {"", slot})
+    doomed = {each.name for each in tier if slot is not None and each.slot not in {"", slot}}
+    for run in observed.cut_off:
+        more, fewer = run.first("StartMore"), next((s for s in run.steps if s.get("verb") == "RetireReplicas"), None)
+        if run.release is not None or run.action not in {"scale", "restart"}:
+            continue  # its two slots tell
+        if _is_finished(run, observed):
+            doomed |= set(fewer["containers"]) if fewer is not None else set()
+        elif more is not None:
+            doomed |= {each.name for each in tier if each.service in more["more"]} - set(more["beside"])
+    return tuple(each.name for each in tier if each.name in doomed)
 
 
 def tiers_after(observed: Observed) -> tuple[str, ...]:
@@ -193,7 +240,7 @@ def _traffic_back(observed: Observed, layout: Layout, *, alone: bool) -> Iterato
 
 
 def _close(run: CutOff, observed: Observed) -> Iterator[Step]:
-    if run.is_committed(observed.current):
+    if _is_finished(run, observed):
         old = tuple(name for name in run.planned("Prune", "releases", ()) if name != observed.current)
         if old:
             yield Prune(old, tuple(run.planned("Prune", "images", ())))
@@ -254,6 +301,11 @@ def _slot_of(observed: Observed, release: str | None) -> Slot | None:
     """Return the slot in which a release runs, the live one of two; None unless a container of it is up."""
     up = [container.slot for container in observed.tiers.get(release or "", ()) if container.state == "running"]
     live = observed.live
+    for run in observed.cut_off:  # of two slots that run the same release the one before the run is meant
+        more = run.first("StartMore")
+        began = more is not None and more["release"] == release and not run.is_committed(observed.current)
+        if more is not None and began and more["previous"] in up:
+            return SLOTS[SLOTS.index(more["previous"])]
     if live is not None and live.release == release and live.slot in up:
         return live.slot
     return next((slot for slot in SLOTS if slot in up), None)
