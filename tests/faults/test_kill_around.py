@@ -35,7 +35,7 @@ CONTAINERS = ("web-1", "worker-1", "scheduler-1")
 
 @pytest.fixture(scope="module")
 def pebble(make_deployment: Callable[[Path], Deployment]) -> Deployment:
-    """A deployed pebble that has of everything, and an earlier release to be pruned."""
+    """A deployed pebble that has of everything."""
     made = patient(make_deployment(PEBBLE))
     migrate = "  command: [python, app.py, migrate]\n"
     made.edit("stack.yaml", "  cache: {enabled: false}", "  cache: {enabled: false}\n  upload_limit: 1m")
@@ -44,8 +44,6 @@ def pebble(make_deployment: Callable[[Path], Deployment]) -> Deployment:
     made.edit("stack.yaml", "site:\n", "volumes: {turns: {}}\nsite:\n")
     made.edit("stack.yaml", LATENCY, f"{LATENCY}  - latency: {{path: /, samples: 5, floor: 5s}}\n")
     made.edit("stack.yaml", "deploy:\n", f"{HOOKS}deploy:\n")
-    made.deploy()
-    change(made)
     made.deploy()
     return made
 
@@ -70,6 +68,9 @@ RARE = (
 
 @pytest.mark.parametrize("points", ["kill:started StopFirst", *long("kill:done StopFirst", *RARE)])
 def test_a_killed_deploy_leaves_nothing_of_what_is_rare(pebble: Deployment, points: str) -> None:
+    if "Prune" in points:  # two releases, so that a third is one too many
+        change(pebble)
+        pebble.deploy()
     before, release = serves(pebble), current(pebble)
     after = change(pebble)
     with killing.visitors(pebble) as seen:

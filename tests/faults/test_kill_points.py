@@ -98,8 +98,7 @@ def test_the_next_rollback_recovers_by_itself(pebble: Deployment) -> None:
     pebble.deploy()
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", ["int", "hup", "term"])
+@pytest.mark.parametrize("name", ["int", *(pytest.param(name, marks=pytest.mark.long) for name in ("hup", "term"))])
 @pytest.mark.parametrize(
     "point", points(("BackUp", "Switch"), ("started StartApp+0.2",), middle=("StartApp+0.2", "BackUp+0.15"))
 )
@@ -116,7 +115,6 @@ def test_one_ctrl_c_or_lost_terminal_compensates(pebble: Deployment, name: str, 
     assert killing.remains(pebble, release=release) == []
 
 
-@pytest.mark.long
 def test_a_terminal_that_is_closed_ends_in_what_was_before(pebble: Deployment) -> None:
     before, release = serves(pebble), current(pebble)
     change(pebble)
@@ -127,7 +125,6 @@ def test_a_terminal_that_is_closed_ends_in_what_was_before(pebble: Deployment) -
     assert killing.remains(pebble, release=release) == []
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("second", ["undone StartApp", pytest.param("undone BackUp", marks=pytest.mark.long)])
 def test_a_second_ctrl_c_stops_at_once_and_the_journal_says_so(pebble: Deployment, second: str) -> None:
     before = serves(pebble)

@@ -22,6 +22,7 @@ from wharfinger.planning.recovery import (
     live_after,
     recovery_steps,
     reverted,
+    scale_after,
     site_after,
     slot_in_use,
     tiers_after,
@@ -83,7 +84,7 @@ def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     why = reasons(
         wanted.release,
         observed,
-        wanted.expected(observed.scale),
+        wanted.expected(scale_after(observed)),
         values,
         data=wanted.stack.data,
         with_site=wanted.site is not None,
@@ -138,7 +139,7 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
         yield Seed(release.id, timeout=seconds(stack.seed.timeout))
     if wanted.site is not None and tiers_after(observed):
         yield from measurements(stack, wanted.environment, release.id, observed)
-    expected = wanted.expected(observed.scale)
+    expected = wanted.expected(scale_after(observed))
     yield from start_steps(stack, expected, observed, release.id, slot)
     if wanted.site is not None:
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))

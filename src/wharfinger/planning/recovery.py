@@ -5,8 +5,8 @@ Until its release is recorded, a run is reverted; after that it is finished.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
 from wharfinger.facts import Observed
 from wharfinger.model.release import SLOTS, Layout, Live, Slot
@@ -75,7 +75,7 @@ def recovery_steps(observed: Observed, layout: Layout, *, alone: bool = False) -
     if stale and observed.current is not None:
         drain = max((float(run.planned("RetireReplicas", "drain", 0)) for run in runs), default=0)
         yield RetireReplicas(observed.current, stale, drain=drain)
-    yield from _replicas_back(runs, observed)
+    yield from _replicas_back(observed)
     if _began(runs, "CloseSite") or _began(runs, "OpenSite"):
         yield SettleMaintenance(observed.edge_is_ready)
     for release in dict.fromkeys((*leftovers(observed), *started)):
@@ -101,16 +101,26 @@ def _started_again(observed: Observed) -> Iterator[StartAgain]:
         yield StartAgain(observed.current, stopped)
 
 
-def _replicas_back(runs: Iterable[CutOff], observed: Observed) -> Iterator[RestoreReplicas]:
-    """Yield the step that writes down again what a `scale` or `restart` had changed, the oldest of them first."""
-    for run in runs:
-        kept, more = run.first("KeepScale"), run.first("StartMore")
-        changed = kept or more
-        if changed is not None and changed["release"] == observed.current and not _is_finished(run, observed):
-            scale, expected = kept["before"] if kept is not None else (None, {})
-            slot = slot_in_use(observed) if more is not None else None
-            yield RestoreReplicas(changed["release"], slot, scale, expected)
-            return
+def scale_after(observed: Observed) -> Mapping[str, int]:
+    """Return what `scale` asked for once `recovery_steps` are done."""
+    kept = _reverted_step(observed, "KeepScale")
+    return kept["before"][0] if kept is not None else observed.scale
+
+
+def _replicas_back(observed: Observed) -> Iterator[RestoreReplicas]:
+    """Yield the step that writes down again what a `scale` or `restart` had changed."""
+    kept, more = _reverted_step(observed, "KeepScale"), _reverted_step(observed, "StartMore")
+    if observed.current is not None and (kept is not None or more is not None):
+        scale, expected = kept["before"] if kept is not None else (None, {})
+        slot = slot_in_use(observed) if more is not None else None
+        yield RestoreReplicas(observed.current, slot, scale, expected)
+
+
+def _reverted_step(observed: Observed, verb: str) -> Mapping[str, Any] | None:
+    """Return what the oldest run that is to be reverted began to do to the replicas of the current release."""
+    runs = (run for run in observed.cut_off if not _is_finished(run, observed))
+    begun = (step for run in runs if (step := run.first(verb)) is not None)
+    return next((step for step in begun if step["release"] == observed.current), None)
 
 
 def _is_finished(run: CutOff, observed: Observed) -> bool:

@@ -19,6 +19,7 @@ from wharfinger.planning.recovery import (
     left_behind,
     recovery_steps,
     reverted,
+    scale_after,
     slot_in_use,
     tiers_after,
     with_edge,
@@ -58,7 +59,7 @@ def plan_rollback(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     """
     release = wanted.release
     if release.id == observed.current:
-        expected, with_site = wanted.expected(observed.scale), wanted.site is not None
+        expected, with_site = wanted.expected(scale_after(observed)), wanted.site is not None
         why = not_serving(release, observed, expected, data=wanted.stack.data, with_site=with_site)
     else:
         why = (f"release {observed.current} is to be replaced by {release.id}",)
@@ -77,7 +78,7 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     yield from recovery
     yield Pull(tuple(dict.fromkeys(release.images.values())))
     yield from edge  # as it is: its files are those of the newest deploy, whichever stack's that was
-    expected = wanted.expected(observed.scale)
+    expected = wanted.expected(scale_after(observed))
     yield from start_steps(wanted.stack, expected, observed, release.id, slot)
     if wanted.site is not None:
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))

@@ -10,8 +10,19 @@ from tests.recording import RecordingHost, RecordingRuntime, run_step, world
 from tests.unit.planning.situations import OLD, STACK
 
 from wharfinger.errors import StepFailed
+from wharfinger.model.maintenance import Maintenance
+from wharfinger.model.release import Slot
 from wharfinger.model.run import cut_off
-from wharfinger.steps.recovery import CloseJournal, EndRun, RemoveRelease, RestoreSite, StopData, StopEdge
+from wharfinger.steps.recovery import (
+    CloseJournal,
+    EndRun,
+    RemoveRelease,
+    RestoreReplicas,
+    RestoreSite,
+    SettleMaintenance,
+    StopData,
+    StopEdge,
+)
 
 CUT_OFF = "20261120130000"
 JOURNAL = LAYOUT.journal / "x.jsonl"
@@ -134,3 +145,35 @@ def test_half_written_files_go_and_nobody_elses() -> None:
     run_step(CloseJournal("x.jsonl", "reverted"), world(STACK, host))
 
     assert set(host.files) == {*kept, proc}
+
+
+@pytest.mark.parametrize(
+    ("scale", "slot", "chosen"),
+    [
+        ({"api": 2}, None, [("choose", OLD, None, {"api": 2})]),
+        ({}, "blue", [("choose", OLD, None, {"api": 2}), ("choose", OLD, "blue", None)]),
+        (None, "blue", [("choose", OLD, "blue", None)]),
+    ],
+)
+def test_scale_and_slot_are_written_down_again(
+    scale: dict[str, int] | None, slot: Slot | None, chosen: list[object]
+) -> None:
+    host = RecordingHost({LAYOUT.scale: b'{"api": 7}'})
+    runtime = RecordingRuntime()
+
+    run_step(RestoreReplicas(OLD, slot, scale, {"api": 2}), world(STACK, host, runtime=runtime))
+
+    assert runtime.calls == chosen
+    assert host.read(LAYOUT.scale) == (b'{"api": 2}\n' if scale else b'{"api": 7}' if scale is None else None)
+
+
+@pytest.mark.parametrize("kept", [None, Maintenance("ab" * 16)])
+@pytest.mark.parametrize("ready", [True, False])
+def test_the_edge_does_what_is_written_down(kept: Maintenance | None, ready: bool) -> None:
+    files = {LAYOUT.maintenance_page: b"<p>soon</p>"} | ({LAYOUT.maintenance: kept.default.encode()} if kept else {})
+    host = RecordingHost(files)
+
+    run_step(SettleMaintenance(ready), world(STACK, host))
+
+    assert len(host.commands) == ready
+    assert (host.read(LAYOUT.maintenance_page) is None) == (kept is None)
