@@ -315,6 +315,10 @@ class RecordingRuntime:
         """Return what it was given."""
         return self.logged
 
+    def end_once(self, release: str) -> None:
+        """Remember it."""
+        self._called("end_once", release)
+
     def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
         """Remember it."""
         self._called("start_app", release, slot)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
@@ -163,14 +163,17 @@ class Edge:
                 )
             time.sleep(_PROBE_PAUSE)
 
-    def await_quiet(self, project: str, *, within: float, note: Callable[[str], None]) -> None:
-        """Return once Nginx holds no connection to a project's containers, or after `within` seconds.
+    def await_quiet(
+        self, project: str, *, within: float, note: Callable[[str], None], only: Collection[str] | None = None
+    ) -> None:
+        """Return once Nginx holds no connection to a project's containers (or some of them), or after `within` seconds.
 
         A project that gets no new requests is then done with the old ones, those on WebSockets too, whatever its
         services make of SIGTERM. Nobody tells of the end of a connection, so this looks five times a second.
         """
         deadline = time.monotonic() + within
-        addresses = [address for container in self.engine.project(project) for address in container.addresses]
+        meant = (each for each in self.engine.project(project) if only is None or each.name in only)
+        addresses = [address for container in meant for address in container.addresses]
         while addresses:
             table = self.host.run(commands.connections(self.container), timeout=_TIMEOUT, check=False)
             left = commands.open_to(table.stdout, addresses)  # none where Nginx does not run

@@ -96,6 +96,16 @@ def test_a_recovery_is_killed_as_it_starts_again_what_was_stopped(pebble: Deploy
 
 
 @pytest.mark.long
+def test_a_hook_that_would_go_on_for_long_is_ended_with_its_container(pebble: Deployment) -> None:
+    change(pebble)
+    after = HOOKS.partition("after_deploy")[2]
+    with pebble.edited("stack.yaml", after, after.replace("time.sleep(0.5)", "time.sleep(90)")):
+        points = second("started", "AfterHook", "+1")
+        assert killing.hit(pebble, points, "deploy", "--env", "local").returncode == -9
+        recovered(pebble, "finished", containers=CONTAINERS)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("point", ["started Seed", "started Seed+0.3", "done Seed"])
 def test_a_killed_seed_is_sown_once(pebble: Deployment, point: str) -> None:
     mark = pebble.server / "shared" / "seeded.json"

@@ -277,6 +277,19 @@ def test_a_tier_is_awaited_until_its_last_connection_has_ended() -> None:
     assert len(host.commands) == 2
 
 
+def test_of_some_replicas_only_their_own_connections_count() -> None:
+    host = RecordingHost()
+    host.answer("cat", "/proc/net/tcp", stdout=TABLE)
+    project = "sevra-atlas-local-20261120143000"
+    busy = container(project, "api", name="busy", addresses=("172.19.0.7",))
+    idle = container(project, "api", name="idle", addresses=("172.19.0.9",))
+    notes: list[str] = []
+
+    server(host, RecordingEngine(busy, idle)).edge.await_quiet(project, within=60, note=notes.append, only=("idle",))
+
+    assert notes == []
+
+
 def test_a_tier_whose_connections_never_end_is_awaited_no_longer_than_it_may() -> None:
     host = RecordingHost()
     host.answer("cat", "/proc/net/tcp", stdout=TABLE)

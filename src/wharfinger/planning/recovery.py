@@ -68,7 +68,8 @@ def recovery_steps(observed: Observed, layout: Layout, *, alone: bool = False) -
     kept = _kept(observed, alone=alone)
     runs = tuple(run for run in observed.cut_off if run.release not in kept or _is_of_current(run, observed))
     if runs:
-        yield EndRun(tuple(dict.fromkeys(_touched(runs))), _began(runs, "StartData"), _backed_up(runs))
+        hooks = tuple(run.release for run in runs if run.release is not None and "AfterHook" in run.begun)
+        yield EndRun(tuple(dict.fromkeys(_touched(runs))), _began(runs, "StartData"), _backed_up(runs), hooks)
     yield from _traffic_back(observed, layout, alone=alone)
     started = (run.release for run in runs if run.release and not set(_STARTING).isdisjoint(run.begun))
     stale = stale_replicas(observed)

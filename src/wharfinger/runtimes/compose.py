@@ -97,6 +97,13 @@ class ComposeRuntime:
             self.host.run(left, timeout=_START_TIMEOUT, check=False)
             raise
 
+    def end_once(self, release: str) -> None:
+        """End what was run once; see `Runtime.end_once`."""
+        left = self.engine.containers({PROJECT: self.layout.target.app_project(release), ONE_OFF: "True"})
+        if left:
+            names = (container.name for container in left)
+            self.host.run(("docker", "rm", "--force", "--volumes", *names), timeout=_STOP_MARGIN)
+
     def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
         """Start an app tier; see `Runtime.start_app`."""
         project = self.layout.target.app_project(release)

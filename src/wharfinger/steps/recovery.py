@@ -31,6 +31,8 @@ class EndRun:
     """Whether it was at work on the data tier."""
     services: tuple[str, ...]
     """The data services that were to be backed up."""
+    hooks: tuple[str, ...] = ()
+    """The releases that count, and in whose containers it ran hooks."""
     tidies: ClassVar[bool] = False
 
     @property
@@ -51,6 +53,8 @@ class EndRun:
         if left:
             raise StepFailed(f"{world.host.name}: still running: {'; '.join(left)}", fix="end it, then try again")
         databases.end_dumps(world.host, target, self.services)
+        for release in self.hooks:  # what was killed is only the client
+            world.runtime.end_once(release)
 
     def undo(self, world: World) -> None:
         """Nothing."""

@@ -96,8 +96,11 @@ class RetireReplicas:
         return f"retire {len(self.containers)} replica{'s'[: len(self.containers) != 1]}"
 
     def run(self, world: World, shown: Shown) -> None:
-        """Stop them gracefully."""
+        """Wait until their last request is done, as long as `drain` at most, then stop them gracefully."""
         shown.note(f"requests in flight have {self.drain:g} s")
+        if self.drain:
+            project = world.layout.target.app_project(self.release)
+            world.edge.await_quiet(project, within=self.drain, note=shown.note, only=self.containers)
         world.runtime.stop_replicas(self.release, self.containers, drain=self.drain)
 
     def undo(self, world: World) -> None:

@@ -220,6 +220,12 @@ def test_once_it_counts_a_run_is_finished() -> None:
     assert plan.release == CUT_OFF
 
 
+def test_a_hook_that_outlived_its_run_is_ended_though_its_release_stays() -> None:
+    observed = left(killed("Retire", more=("AfterHook",)), tiers=BOTH, live=CUT_OFF_LIVE, current=CUT_OFF)
+
+    assert plan_recovery(observed, LAYOUT).steps[0] == EndRun((CUT_OFF, OLD), False, ("postgres",), (CUT_OFF,))
+
+
 def test_what_nginx_falls_back_on_is_set_back_too() -> None:
     """It was killed between telling Nginx and writing that down, on its way back."""
     observed = left(killed("Pull"), files={LAYOUT.live: live_default(CUT_OFF_LIVE).encode()})

@@ -43,6 +43,14 @@ def test_what_the_run_still_does_is_ended_by_name_and_nothing_else() -> None:
     assert "pg_terminate_backend" in asked[-1]
 
 
+def test_hooks_that_the_run_left_in_containers_are_ended() -> None:
+    runtime = RecordingRuntime()
+
+    run_step(EndRun((CUT_OFF,), False, (), (CUT_OFF,)), world(STACK, RecordingHost(), runtime=runtime))
+
+    assert runtime.calls == [("end_once", CUT_OFF)]
+
+
 def test_what_does_not_end_stops_the_recovery() -> None:
     class Stubborn(RecordingHost):
         def left_running(self, *_: object, **__: object) -> tuple[str, ...]:
