@@ -35,7 +35,7 @@ CONTAINERS = ("web-1", "worker-1", "scheduler-1")
 
 @pytest.fixture(scope="module")
 def pebble(make_deployment: Callable[[Path], Deployment]) -> Deployment:
-    """A deployed pebble that has of everything."""
+    """A deployed pebble that has of everything but hooks."""
     made = patient(make_deployment(PEBBLE))
     migrate = "  command: [python, app.py, migrate]\n"
     made.edit("stack.yaml", "  cache: {enabled: false}", "  cache: {enabled: false}\n  upload_limit: 1m")
@@ -43,7 +43,6 @@ def pebble(make_deployment: Callable[[Path], Deployment]) -> Deployment:
     made.edit("stack.yaml", "migrate:\n", f"{SERVICES}{SCHEDULER}migrate:\n")
     made.edit("stack.yaml", "site:\n", "volumes: {turns: {}}\nsite:\n")
     made.edit("stack.yaml", LATENCY, f"{LATENCY}  - latency: {{path: /, samples: 5, floor: 5s}}\n")
-    made.edit("stack.yaml", "deploy:\n", f"{HOOKS}deploy:\n")
     made.deploy()
     return made
 
@@ -66,11 +65,7 @@ RARE = (
 )
 
 
-@pytest.mark.parametrize("points", ["kill:started StopFirst", *long("kill:done StopFirst", *RARE)])
-def test_a_killed_deploy_leaves_nothing_of_what_is_rare(pebble: Deployment, points: str) -> None:
-    if "Prune" in points:  # two releases, so that a third is one too many
-        change(pebble)
-        pebble.deploy()
+def _killed_and_put_right(pebble: Deployment, points: str) -> None:
     before, release = serves(pebble), current(pebble)
     after = change(pebble)
     with killing.visitors(pebble) as seen:
@@ -86,6 +81,16 @@ def test_a_killed_deploy_leaves_nothing_of_what_is_rare(pebble: Deployment, poin
     assert serves(pebble) == after
 
 
+@pytest.mark.parametrize("points", ["kill:started StopFirst", *long("kill:done StopFirst", *RARE)])
+def test_a_killed_deploy_leaves_nothing_of_what_is_rare(pebble: Deployment, points: str) -> None:
+    if "Prune" in points:  # two releases, so that a third is one too many
+        change(pebble)
+        pebble.deploy()
+    hooks = HOOKS if "Hook" in points else ""
+    with pebble.edited("stack.yaml", "deploy:\n", f"{hooks}deploy:\n"):
+        _killed_and_put_right(pebble, points)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("point", ["started StartAgain", "done StartAgain"])
 def test_a_recovery_is_killed_as_it_starts_again_what_was_stopped(pebble: Deployment, point: str) -> None:
@@ -97,9 +102,10 @@ def test_a_recovery_is_killed_as_it_starts_again_what_was_stopped(pebble: Deploy
 
 @pytest.mark.long
 def test_a_hook_that_would_go_on_for_long_is_ended_with_its_container(pebble: Deployment) -> None:
-    change(pebble)
-    after = HOOKS.partition("after_deploy")[2]
-    with pebble.edited("stack.yaml", after, after.replace("time.sleep(0.5)", "time.sleep(90)")):
+    head, _, after = HOOKS.partition("after_deploy")
+    hooks = f"{head}after_deploy{after.replace('time.sleep(0.5)', 'time.sleep(90)')}"
+    with pebble.edited("stack.yaml", "deploy:\n", f"{hooks}deploy:\n"):
+        change(pebble)
         points = second("started", "AfterHook", "+1")
         assert killing.hit(pebble, points, "deploy", "--env", "local").returncode == -9
         recovered(pebble, "finished", containers=CONTAINERS)
@@ -195,9 +201,7 @@ CLOSING = ("started CloseSite", "write NAME.html", "write NAME.maintenance", "do
 OPENING = ("started OpenSite", "remove NAME.maintenance", "remove NAME.html", "done OpenSite")
 
 
-@pytest.mark.parametrize(
-    ("state", "point"), [*cases("on", CLOSING, ("write NAME.html",)), *cases("off", OPENING, ("started OpenSite",))]
-)
+@pytest.mark.parametrize(("state", "point"), [*cases("on", CLOSING, ("write NAME.html",)), *cases("off", OPENING)])
 def test_a_killed_maintenance_is_settled(pebble: Deployment, state: str, point: str) -> None:
     point = point.replace("NAME", f"{pebble.name}-local")
     if state == "off":
