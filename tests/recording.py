@@ -204,6 +204,7 @@ class RecordingEngine(Engine):
         self.held = list(containers)
         self.one_offs = set(one_offs)
         self.images: set[str] = set()
+        self.named_networks = {EDGE_PROJECT, LAYOUT.target.data_network}
         self.named_volumes: dict[str, tuple[str, ...]] = {}
         self.unhealthy: dict[str, WharfingerError] = {}
         self.calls: list[Call] = [] if calls is None else calls
@@ -229,6 +230,10 @@ class RecordingEngine(Engine):
                 key=lambda container: container.name,
             )
         )
+
+    def networks(self) -> tuple[str, ...]:
+        """Return those that were given to this engine."""
+        return tuple(sorted(self.named_networks))
 
     def volumes(self, project: str) -> tuple[str, ...]:
         """Return the volumes of a project."""
@@ -309,6 +314,10 @@ class RecordingRuntime:
     def app_logs(self, release: str) -> Mapping[str, tuple[str, ...]]:
         """Return what it was given."""
         return self.logged
+
+    def end_once(self, release: str) -> None:
+        """Remember it."""
+        self._called("end_once", release)
 
     def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
         """Remember it."""

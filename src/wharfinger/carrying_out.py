@@ -11,6 +11,7 @@ from wharfinger import runner
 from wharfinger.commands import compose
 from wharfinger.connecting import Server
 from wharfinger.console import Console
+from wharfinger.console.steps import Finding
 from wharfinger.errors import WharfingerError
 from wharfinger.hosts import operator
 from wharfinger.journal import Journal
@@ -39,6 +40,13 @@ class Outcome:
 
     plan: Plan
     timings: tuple[tuple[str, float], ...] = ()
+    checks: tuple[Finding, ...] = ()
+    """The checklist that the release passed."""
+
+    @property
+    def rows(self) -> tuple[tuple[str, str], ...]:
+        """The checklist as rows of a summary."""
+        return tuple(("check", str(check)) for check in self.checks)
 
 
 def now() -> str:
@@ -99,7 +107,8 @@ def carry_out(
                 console.say(f"the lock of a run of {where} that was cut off is gone")
             return Outcome(plan)
         journal = Journal(server.host, server.layout.journal / f"{now()[:23]}-{plan.action}.jsonl", now)
-        return Outcome(plan, runner.run(plan, server.world(stack), journal, console, by=str(who)))
+        ran = runner.run(plan, server.world(stack), journal, console, by=str(who))
+        return Outcome(plan, ran.timings, ran.checks)
 
 
 def _present(plan: Plan, console: Console, where: str, *, with_changes: bool) -> None:

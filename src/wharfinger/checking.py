@@ -11,6 +11,7 @@ from typing import Final
 from wharfinger.commands import compose
 from wharfinger.errors import CommandFailed, InvalidInput
 from wharfinger.hosts import File
+from wharfinger.hosts.files import one_at_a_time
 from wharfinger.hosts.local import LocalHost
 
 EDGE_IMAGE: Final = "nginx:1.30"
@@ -22,8 +23,14 @@ _TAG: Final = re.compile(rb":tree-[0-9a-f]{16}\b")
 def write_and_check(files: Mapping[str, bytes], folder: Path) -> None:
     """Write rendered files into `folder`, and only them, then let Compose and Nginx read them.
 
-    What has passed once is not checked again. Raises InvalidInput with the tool's own words.
+    What has passed once is not checked again. Runs from one checkout wait for each other here: each would take the
+    others' half-written files for what is not to be there. Raises InvalidInput with the tool's own words.
     """
+    with one_at_a_time(folder):
+        _write_and_check(files, folder)
+
+
+def _write_and_check(files: Mapping[str, bytes], folder: Path) -> None:
     write(files, folder)
     digest = _digest(files)
     marker = folder / _CHECKED

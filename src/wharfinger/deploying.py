@@ -171,4 +171,4 @@ def _sum_up(
         console.say(f"already up to date: release {plan.release} serves at {url}")
     elif not consent.plan_only:
         rows = [("release", plan.release), *((f"image {name}", image) for name, image in images.items())]
-        console.summary([*rows, ("url", url)], (*before, *outcome.timings))
+        console.summary([*rows, *outcome.rows, ("url", url)], (*before, *outcome.timings))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
@@ -59,16 +59,15 @@ class Edge:
             self.host.run(compose.up(self.project, str(self.layout.edge / "compose.yaml")), timeout=_START_TIMEOUT)
             self.engine.wait_healthy(self.project, {SERVICE: 1}, timeout=60, note=lambda _: None)
         except WharfingerError as error:
+            told = self._does_not_start(error) if isinstance(error, CommandFailed) else error
             if not running:
                 self.host.run(compose.down(self.project), timeout=_START_TIMEOUT, check=False)
-            if isinstance(error, CommandFailed):
-                raise self._does_not_start(error) from None
-            raise
+            raise told from None
         if running:
             self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
 
     def _does_not_start(self, error: CommandFailed) -> WharfingerError:
-        return WharfingerError(
+        return self.engine.without_network(self.project, error) or WharfingerError(
             f"{self.host.name}: the edge does not start",
             details=error.details,
             fix=f"mend what is said there: a port that another process listens on (ss -ltnp), or {self.layout.edge}",
@@ -140,18 +139,33 @@ class Edge:
         self.host.remove(self.layout.maintenance)
         self.host.remove(self.layout.maintenance_page)
 
+    def settle_maintenance(self, *, tell: bool = True) -> bool:
+        """Let Nginx do what is written down, and remove a page that nobody is shown; return whether it is closed.
+
+        Without `tell` only the page goes: an Nginx that is down reads the file when it starts.
+        """
+        kept = Maintenance.parse((self.host.read(self.layout.maintenance) or b"").decode())
+        if tell:
+            self._tell_maintenance(kept.value if kept is not None else "off")
+        if kept is None:
+            self.host.remove(self.layout.maintenance_page)
+        return kept is not None
+
     def _tell_maintenance(self, value: str) -> None:
         argv = commands.set_maintenance(self.container, self.site)
         self.host.run(argv, timeout=_TIMEOUT, stdin=value.encode())
 
-    def await_quiet(self, project: str, *, within: float, note: Callable[[str], None]) -> None:
-        """Return once Nginx holds no connection to a project's containers, or after `within` seconds.
+    def await_quiet(
+        self, project: str, *, within: float, note: Callable[[str], None], only: Collection[str] | None = None
+    ) -> None:
+        """Return once Nginx holds no connection to a project's containers (or some of them), or after `within` seconds.
 
         A project that gets no new requests is then done with the old ones, those on WebSockets too, whatever its
         services make of SIGTERM. Nobody tells of the end of a connection, so this looks five times a second.
         """
         deadline = time.monotonic() + within
-        addresses = [address for container in self.engine.project(project) for address in container.addresses]
+        meant = (each for each in self.engine.project(project) if only is None or each.name in only)
+        addresses = [address for container in meant for address in container.addresses]
         while addresses:
             table = self.host.run(commands.connections(self.container), timeout=_TIMEOUT, check=False)
             left = commands.open_to(table.stdout, addresses)  # none where Nginx does not run

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from wharfinger.commands.transfer import TransferLog
 from wharfinger.engine_api import EngineApi
-from wharfinger.errors import BuildFailed, NotReady, WharfingerError
+from wharfinger.errors import BuildFailed, CommandFailed, NotReady, WharfingerError
 
 if TYPE_CHECKING:
     import docker
@@ -117,6 +117,25 @@ class Engine:
         """Return the names of the volumes that a Compose project made."""
         listed = self._api.get("/volumes", {"filters": {"label": [f"{PROJECT}={project}"]}})["Volumes"] or ()
         return tuple(sorted(volume["Name"] for volume in listed))
+
+    def networks(self) -> tuple[str, ...]:
+        """Return the names of all networks."""
+        return tuple(sorted(network["Name"] for network in self._api.get("/networks")))
+
+    def without_network(self, name: str, error: CommandFailed) -> WharfingerError | None:
+        """Return what to say of a command that failed before it had made a network; None where that is there.
+
+        An engine that has no addresses left makes none, and what it says then names no mend.
+        """
+        there = self.networks()
+        if name in there:
+            return None
+        return NotReady(
+            f"{self._host}: Docker did not make the network {name} beside the {len(there)} that there are",
+            details=error.details,
+            fix="where it has no addresses left, docker network prune removes networks that nothing uses, and "
+            "default-address-pools in the engine's daemon.json gives it room for more",
+        )
 
     def logs(self, container: str, *, lines: int = 20) -> tuple[str, ...]:
         """Return a container's last log lines, of both its streams."""

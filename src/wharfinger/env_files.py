@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from wharfinger import dotenv, env_text, project, stackfile
+from wharfinger.connecting import layout_of
 from wharfinger.console import Console
 from wharfinger.errors import InvalidInput, WharfingerError
 from wharfinger.hosts.files import write_atomically
+from wharfinger.hosts.local import LocalHost
 from wharfinger.project import Place
 from wharfinger.settings import InvalidSettings, Settings, resolve
 
@@ -69,7 +71,8 @@ def check(place: Place, console: Console, environ: Mapping[str, str], *, from_en
 def generate(place: Place, console: Console, *, dry: bool = False) -> tuple[str, ...]:
     """Fill the missing generated secrets into the environment's file, beginning it where there is none.
 
-    All else in it stays byte for byte; its mode becomes 0600. Says, and returns, the names that were made.
+    Those that this machine's deployment runs with are taken from there: its databases know no others. All else in
+    the file stays byte for byte; its mode becomes 0600. Says the names of both, and returns those that were made.
     """
     file, named = place.env_file, source(place)
     begun = not file.exists()
@@ -81,6 +84,7 @@ def generate(place: Place, console: Console, *, dry: bool = False) -> tuple[str,
         stack=place.stack.name,
         random=secrets.token_bytes,
         source=named,
+        known=_deployed(place),
     )
     open_to_others = not begun and bool(_permission_problems(place))
     if not dry and (made.text != text or open_to_others):
@@ -90,11 +94,24 @@ def generate(place: Place, console: Console, *, dry: bool = False) -> tuple[str,
         console.say(f"{would}begin {named} (mode 0600)")
     elif open_to_others:
         console.say(f"{would}take {named} away from other users of this machine (mode 0600)")
+    if made.taken:
+        console.say(f"{would}take {', '.join(made.taken)} from what is deployed here")
     if made.names:
         console.say(f"{would}generate {', '.join(made.names)} in {named}")
-    elif not begun:
+    elif not begun and not made.taken:
         console.say(f"{named}: no generated secret is missing")
     return made.names
+
+
+def _deployed(place: Place) -> dict[str, str]:
+    """Return the values that this machine's deployment of an environment runs with; none where it is elsewhere."""
+    if not place.environment.is_local:
+        return {}
+    host, layout = LocalHost(), layout_of(place)
+    found: dict[str, str] = {}
+    for path in (layout.current / ".env", layout.data / ".env"):  # a data volume keeps what it was begun with
+        found |= dotenv.parse((host.read(path) or b"").decode())
+    return found
 
 
 def write_example(folder: Path, console: Console, *, check: bool, dry: bool = False) -> None:

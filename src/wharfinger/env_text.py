@@ -32,33 +32,44 @@ _FILE_HEADER: Final = """\
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A `.env` text with the missing secrets in it, and the names of those that were made."""
+    """A `.env` text with the missing secrets in it, and the names of those that were made or taken over."""
 
     text: str = field(repr=False)
     names: tuple[str, ...]
+    taken: tuple[str, ...] = ()
 
 
 def generate(
-    contract: Contract, environment: str, text: str, *, stack: str, random: Randomness, source: str = ".env"
+    contract: Contract,
+    environment: str,
+    text: str,
+    *,
+    stack: str,
+    random: Randomness,
+    source: str = ".env",
+    known: Mapping[str, str] | None = None,
 ) -> Generated:
     """Return the text with every missing generated secret filled in, and all else byte for byte as it was.
 
-    An empty text becomes a whole file that explains every variable. Raises InvalidInput where the text cannot
-    be read.
+    One that `known` has is taken from there, and made otherwise. An empty text becomes a whole file that explains
+    every variable. Raises InvalidInput where the text cannot be read.
     """
     rules = contract.within(environment)
     given = {one.name: one for one in dotenv.assignments(text, source=source)}
     wanted = [name for name in rules if rules[name].generated and (name not in given or not given[name].value)]
-    made = {name: _secret(rules[name], random) for name in wanted}
+    held = {name: value for name, value in (known or {}).items() if name in wanted and value}
+    made = {name: dotenv.quoted(held[name]) if name in held else _secret(rules[name], random) for name in wanted}
+    names = tuple(name for name in wanted if name not in held)
     if not text:
         header = _FILE_HEADER.format(stack=stack, environment=environment)
-        return Generated("\n".join([header, *_explained(rules, made)]), tuple(wanted))
+        return Generated("\n".join([header, *_explained(rules, made)]), names, tuple(held))
     filled = text
     for one in sorted((given[name] for name in wanted if name in given), key=lambda one: one.start, reverse=True):
         filled = filled[: one.start] + made[one.name] + filled[one.end :]
     return Generated(
         filled + _appended(filled, rules, {name: made[name] for name in wanted if name not in given}),
-        tuple(wanted),
+        names,
+        tuple(held),
     )
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 
-from wharfinger.carrying_out import now
+from wharfinger.carrying_out import Consent, carry_out
 from wharfinger.connecting import Server, connect
 from wharfinger.console import Console
 from wharfinger.errors import UsageError, WharfingerError
-from wharfinger.facts import observe
-from wharfinger.hosts import operator
-from wharfinger.lock import deploy_lock
+from wharfinger.facts import Observed, observe
 from wharfinger.model.maintenance import Maintenance, network
+from wharfinger.planning import Plan
+from wharfinger.planning.maintenance import plan_maintenance
 from wharfinger.project import Place
 from wharfinger.rendering.templates import Templates
+from wharfinger.steps.maintenance import CloseSite, OpenSite
 
 PAGE = "maintenance.html.j2"
 _STATES = ("on", "off")
@@ -32,14 +33,17 @@ def maintain(place: Place, console: Console, state: str, *, allow: Iterable[str]
     allowed = _networks(allow)
     page = Templates.of(place.project).render(PAGE, domain=place.environment.domain, stack=place.stack.name)
     with connect(place) as server:
-        _refuse_unserved(place, server)
+        step = CloseSite(allowed, Maintenance(secrets.token_hex(16), allowed), page.encode())
+
+        def make_plan() -> Plan:
+            observed = _observed(server)
+            _refuse_unserved(place, server, observed)
+            return plan_maintenance(step if state == "on" else OpenSite(), observed)
+
+        # Not asked about, even where deploys are: it is what one reaches for when something burns.
+        carry_out(make_plan, place, place.stack, server, console, Consent(plan_only=dry, assume_yes=True))
         if dry:
             return
-        with deploy_lock(server.host, server.layout, operator.current(), since=now()):
-            if state == "on":
-                server.edge.close(Maintenance(secrets.token_hex(16), allowed), page.encode())
-            else:
-                server.edge.open()
     passing = f"; {', '.join(allowed)} may pass" if allowed else ""
     under = f"answers 503{passing}" if state == "on" else "is open"
     console.say(f"{place.environment.url} {under}")
@@ -57,11 +61,14 @@ def _networks(allow: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _refuse_unserved(place: Place, server: Server) -> None:
+def _observed(server: Server) -> Observed:
+    return observe(server.host, server.engine, server.edge, server.layout, (server.layout.site,))
+
+
+def _refuse_unserved(place: Place, server: Server, observed: Observed) -> None:
     fix = f"invoke deploy --env {place.environment_name}"
     if place.stack.site is None:
         raise UsageError(f"{place.stack.name} has no site", fix="`site` in stack.yaml says what the edge serves")
-    observed = observe(server.host, server.engine, server.edge, server.layout, (server.layout.site,))
     held = observed.files[server.layout.site]
     if held is None:
         raise UsageError(f"nothing is deployed in {place.environment_name}", fix=fix)

@@ -38,7 +38,8 @@ def roll_back(place: Place, console: Console, *, to: str | None, consent: Consen
         if not outcome.plan.steps:
             console.say(f"release {release.id} already serves")
         elif not consent.plan_only:
-            console.summary([("release", release.id), ("url", place.environment.url)], outcome.timings)
+            rows = [("release", release.id), *outcome.rows, ("url", place.environment.url)]
+            console.summary(rows, outcome.timings)
 
 
 def as_it_was(release: Release, place: Place, server: Server) -> Wanted:

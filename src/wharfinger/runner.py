@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
 from wharfinger.console import Console, StepList
 from wharfinger.console import Step as Shown
+from wharfinger.console.steps import Finding
 from wharfinger.errors import Interrupted, StepFailed, WharfingerError
 from wharfinger.journal import Journal
 from wharfinger.planning import Plan
 from wharfinger.steps import Step, World
 
 
-def run(plan: Plan, world: World, journal: Journal, console: Console, *, by: str) -> tuple[tuple[str, float], ...]:
-    """Carry out a plan; return the title and seconds of every step.
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What came of a plan's steps: the title and seconds of each, and the checklist that the release passed."""
+
+    timings: tuple[tuple[str, float], ...]
+    checks: tuple[Finding, ...]
+
+
+def run(plan: Plan, world: World, journal: Journal, console: Console, *, by: str) -> Ran:
+    """Carry out a plan; return how long every step took and what was found.
 
     Raises StepFailed (or Interrupted) after undoing what was done; a failure of a step that only tidies is a
     warning, since the new release already counts.
@@ -35,7 +44,7 @@ def run(plan: Plan, world: World, journal: Journal, console: Console, *, by: str
                 raise Interrupted("interrupted while tidying up", fix="invoke recover goes on with it") from error
             _compensate(plan, begun, error, world, journal, console, shown)
     journal.finished("succeeded")
-    return shown.timings
+    return Ran(shown.timings, shown.findings)
 
 
 def _carry_out(step: Step, world: World, journal: Journal, console: Console, shown: StepList) -> None:

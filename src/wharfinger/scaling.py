@@ -12,6 +12,7 @@ from wharfinger.errors import UsageError
 from wharfinger.facts import Observed, observe
 from wharfinger.planning import Plan
 from wharfinger.planning.deploy import Wanted
+from wharfinger.planning.recovery import scale_after
 from wharfinger.planning.replicas import plan_restart, plan_scale, refuse_unserved
 from wharfinger.project import Place
 from wharfinger.rolling_back import as_it_was
@@ -29,7 +30,7 @@ def scale(place: Place, console: Console, counts: str, *, consent: Consent) -> N
     changes = None if counts == RESET else counts_from(counts)
 
     def make_plan(wanted: Wanted, observed: Observed, server: Server) -> Plan:
-        kept = {} if changes is None else {**observed.scale, **changes}
+        kept = {} if changes is None else {**scale_after(observed), **changes}
         return plan_scale(wanted, observed, server.layout, kept)
 
     outcome = _carry_out(place, console, make_plan, consent)
@@ -86,5 +87,5 @@ def _carry_out(
         if outcome.timings:
             replicas: Mapping[str, int] = wanted.expected(look().scale)
             rows = [("release", release.id), *((name, f"{count} running") for name, count in replicas.items())]
-            console.summary([*rows, ("url", place.environment.url)], outcome.timings)
+            console.summary([*rows, *outcome.rows, ("url", place.environment.url)], outcome.timings)
         return outcome

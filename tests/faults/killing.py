@@ -2,23 +2,71 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from tests.integration.deployments import REPOSITORY, Deployment, docker
 
 PAUSE = 0.02
+NUMBERS = itertools.count(1)
 _WITHIN = 120
+
+
+def points(verbs: tuple[str, ...], few: tuple[str, ...], *, middle: tuple[str, ...] = ()) -> list[Any]:
+    """Return every point of some steps, and those in the middle; the few that stand for all are not marked as long."""
+    every = [*(f"{event} {verb}" for verb in verbs for event in ("started", "done")), *(f"started {m}" for m in middle)]
+    return [pytest.param(point, marks=() if point in few else pytest.mark.long) for point in every]
+
+
+def patient(deployment: Deployment) -> Deployment:
+    """Give its app time to begin: many run at once here, and it is not the app that is put to the test."""
+    deployment.edit("stack.yaml", "start_period: 3s", "start_period: 60s")
+    deployment.edit("stack.yaml", "healthy_within: 15s", "healthy_within: 60s")
+    return deployment
+
+
+def change(deployment: Deployment) -> str:
+    """Change app and site; return the new version."""
+    version = f"v{next(NUMBERS)}"
+    for file, pattern, text in (
+        ("app.py", r'VERSION = "[^"]*"', f'VERSION = "{version}"'),
+        ("stack.yaml", r"upload_limit: \d+m", f"upload_limit: {int(version[1:]) + 1}m"),
+    ):
+        path = deployment.folder / file
+        path.write_text(re.sub(pattern, text, path.read_text(encoding="utf-8")), encoding="utf-8")
+    return version
+
+
+def current(deployment: Deployment) -> str:
+    return (deployment.server / "current").resolve().name
+
+
+def serves(deployment: Deployment) -> str:
+    version: str = deployment.request("/").json()["version"]
+    return version
+
+
+def recovered(deployment: Deployment, how: str, *, containers: Collection[str] = ("web-1",)) -> None:
+    """Assert that recovery ends as it says, that nothing is left, and that there is nothing more to do."""
+    ran = deployment.wharfinger("recover", "--env", "local")
+    assert "was cut off" in ran.stderr
+    assert f"and is {how}" in ran.stderr
+    assert remains(deployment, release=current(deployment), containers=containers) == []
+    assert processes(deployment) == []
+    assert "nothing to recover" in deployment.wharfinger("recover", "--env", "local").stderr
 
 
 def hit(deployment: Deployment, points: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -111,14 +159,18 @@ def unfinished(deployment: Deployment) -> list[str]:
     return [path.name for path in paths if '"event": "finished"' not in path.read_text()]
 
 
-def remains(deployment: Deployment, *, release: str | None) -> list[str]:
-    """Return what there is beyond one deployment that serves `release` (None: beyond nothing at all)."""
+def remains(deployment: Deployment, *, release: str | None, containers: Collection[str] = ("web-1",)) -> list[str]:
+    """Return what there is beyond one deployment that serves `release` (None: beyond nothing at all).
+
+    `containers` are those of the release, without what their names begin with.
+    """
     name = f"{deployment.name}-local"
-    tiers = {f"{name}-{release}-web-1", f"{name}-postgres", f"{deployment.edge}-nginx-1"} if release else set()
-    containers = docker("ps", "--all", "--filter", f"name={deployment.name}", "--format", "{{.Names}}").split()
+    expected = (f"{deployment.edge}-nginx-1", f"{name}-postgres", *(f"{name}-{release}-{each}" for each in containers))
+    tiers = set(expected) if release else set()
+    there = docker("ps", "--all", "--filter", f"name={deployment.name}", "--format", "{{.Names}}").split()
     networks = docker("network", "ls", "--filter", f"name={deployment.name}", "--format", "{{.Name}}").split()
-    found = [each for each in containers if each not in tiers]
-    found += [f"missing: {each}" for each in tiers if each not in containers]
+    found = [each for each in there if each not in tiers]
+    found += [f"missing: {each}" for each in tiers if each not in there]
     found += [each for each in networks if not release or (each.startswith(f"{name}-2") and release not in each)]
     found += [f"unfinished: {each}" for each in unfinished(deployment)]
     files = (path for path in deployment.server.rglob("*") if path.is_file())
@@ -148,6 +200,19 @@ def _site(deployment: Deployment) -> bytes:
 
 def _own_site(deployment: Deployment) -> bytes:
     return (deployment.server / "current" / "site.conf").read_bytes()
+
+
+def wait_for_edge(deployment: Deployment) -> None:
+    """Return once Nginx answers."""
+    deadline = time.monotonic() + _WITHIN
+    while True:
+        try:
+            deployment.request("/health")
+        except OSError:
+            assert time.monotonic() < deadline, "the edge does not answer"
+            time.sleep(PAUSE)
+        else:
+            return
 
 
 def processes(deployment: Deployment) -> list[str]:

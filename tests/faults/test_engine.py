@@ -118,16 +118,40 @@ def pebble(engine: OwnEngine, tmp_path: Path) -> Deployment:
     return made
 
 
-def test_an_engine_that_is_restarted_in_mid_deploy_leaves_the_old_release(
-    engine: OwnEngine, pebble: Deployment
-) -> None:
-    environ = {
-        "WHARFINGER_ROOT": str(pebble.project / "server"),
+def environ_of(deployment: Deployment) -> dict[str, str]:
+    """Return the environment of Wharfinger's commands there."""
+    return {
+        "WHARFINGER_ROOT": str(deployment.project / "server"),
         "NO_COLOR": "1",
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
-    wharfinger = (sys.executable, "-m", "wharfinger", "deploy", "--env", "local")
-    deploy = ("env", f"--chdir={pebble.project}", *wharfinger)
+
+
+def command(deployment: Deployment, task: str) -> tuple[str, ...]:
+    """Return the command that runs a task there."""
+    return ("env", f"--chdir={deployment.project}", sys.executable, "-m", "wharfinger", task, "--env", "local")
+
+
+def test_where_no_addresses_are_left_for_another_network_the_mend_is_told(
+    engine: OwnEngine, pebble: Deployment
+) -> None:
+    environ = environ_of(pebble)
+    engine.run(*command(pebble, "push"), environ=environ)  # which starts the registry, in a network of its own
+    engine.run("sh", "-c", "n=0; while docker network create used$n; do n=$((n + 1)); done", check=False)
+    said = engine.run(*command(pebble, "deploy"), environ=environ, check=False)
+    assert f"error: `start the edge` failed: local: Docker did not make the network {pebble.edge} beside the" in said
+    assert "fix: where it has no addresses left, docker network prune" in said
+    assert "nothing serves: there was no release before" in said
+    assert "Traceback" not in said
+
+    engine.run("docker", "network", "prune", "--force")
+    engine.run(*command(pebble, "deploy"), environ=environ)
+
+
+def test_an_engine_that_is_restarted_in_mid_deploy_leaves_the_old_release(
+    engine: OwnEngine, pebble: Deployment
+) -> None:
+    environ, deploy = environ_of(pebble), command(pebble, "deploy")
     url, host = f"http://127.0.0.1:{pebble.http_port}/", {"Host": pebble.domain}
     opened = f"r.build_opener(r.ProxyHandler({{}})).open(r.Request({url!r}, headers={host}), timeout=5)"
     ask = f"import urllib.request as r; print({opened}.read())"

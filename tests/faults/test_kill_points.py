@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.faults import killing
+from tests.faults.killing import change, current, patient, points, recovered, serves
 from tests.integration.deployments import PEBBLE, Deployment, docker
 
 BEFORE = ("UploadRelease", "Pull", "BackUp", "Migrate", "StartApp", "PutSite", "Switch", "Verify", "Record")
@@ -17,21 +15,7 @@ REDEPLOY = (*BEFORE, "Retire", "Prune")
 ROLLBACK = ("Pull", "StartApp", "PutSite", "Switch", "Verify", "Record", "Retire")
 FIRST = ("UploadRelease", "Pull", "StartEdge", "StartData", *BEFORE[2:])
 MIDDLE = ("Pull+0.01", "BackUp+0.15", "Migrate+0.2", "StartApp+0.2", "StartApp+0.6", "Verify+0.01", "Retire+0.2")
-NUMBERS = itertools.count(1)
 TABLE = ("psql", "-U", "postgres", "-Atc")
-
-
-def points(verbs: tuple[str, ...], few: tuple[str, ...], *, middle: tuple[str, ...] = ()) -> list[Any]:
-    """Return every point; the few that each stand for many are not marked as long."""
-    every = [*(f"{event} {verb}" for verb in verbs for event in ("started", "done")), *(f"started {m}" for m in middle)]
-    return [pytest.param(point, marks=() if point in few else pytest.mark.long) for point in every]
-
-
-def patient(deployment: Deployment) -> Deployment:
-    """Give its app time to begin: many run at once here, and it is not the app that is put to the test."""
-    deployment.edit("stack.yaml", "start_period: 3s", "start_period: 60s")
-    deployment.edit("stack.yaml", "healthy_within: 15s", "healthy_within: 60s")
-    return deployment
 
 
 @pytest.fixture(scope="module")
@@ -44,37 +28,6 @@ def pebble(make_deployment: Callable[[Path], Deployment]) -> Deployment:
     change(made)
     made.deploy()
     return made
-
-
-def change(deployment: Deployment) -> str:
-    """Change app and site; return the new version."""
-    version = f"v{next(NUMBERS)}"
-    for file, pattern, text in (
-        ("app.py", r'VERSION = "[^"]*"', f'VERSION = "{version}"'),
-        ("stack.yaml", r"upload_limit: \d+m", f"upload_limit: {int(version[1:]) + 1}m"),
-    ):
-        path = deployment.folder / file
-        path.write_text(re.sub(pattern, text, path.read_text(encoding="utf-8")), encoding="utf-8")
-    return version
-
-
-def current(deployment: Deployment) -> str:
-    return (deployment.server / "current").resolve().name
-
-
-def serves(deployment: Deployment) -> str:
-    version: str = deployment.request("/").json()["version"]
-    return version
-
-
-def recovered(deployment: Deployment, how: str) -> None:
-    """Assert that recovery ends as it says, that nothing is left, and that there is nothing more to do."""
-    ran = deployment.wharfinger("recover", "--env", "local")
-    assert "was cut off" in ran.stderr
-    assert f"and is {how}" in ran.stderr
-    assert killing.remains(deployment, release=current(deployment)) == []
-    assert killing.processes(deployment) == []
-    assert "nothing to recover" in deployment.wharfinger("recover", "--env", "local").stderr
 
 
 def row_is_there(deployment: Deployment) -> bool:
@@ -145,8 +98,7 @@ def test_the_next_rollback_recovers_by_itself(pebble: Deployment) -> None:
     pebble.deploy()
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", ["int", "hup", "term"])
+@pytest.mark.parametrize("name", ["int", *(pytest.param(name, marks=pytest.mark.long) for name in ("hup", "term"))])
 @pytest.mark.parametrize(
     "point", points(("BackUp", "Switch"), ("started StartApp+0.2",), middle=("StartApp+0.2", "BackUp+0.15"))
 )
@@ -163,7 +115,6 @@ def test_one_ctrl_c_or_lost_terminal_compensates(pebble: Deployment, name: str, 
     assert killing.remains(pebble, release=release) == []
 
 
-@pytest.mark.long
 def test_a_terminal_that_is_closed_ends_in_what_was_before(pebble: Deployment) -> None:
     before, release = serves(pebble), current(pebble)
     change(pebble)
@@ -174,7 +125,6 @@ def test_a_terminal_that_is_closed_ends_in_what_was_before(pebble: Deployment) -
     assert killing.remains(pebble, release=release) == []
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("second", ["undone StartApp", pytest.param("undone BackUp", marks=pytest.mark.long)])
 def test_a_second_ctrl_c_stops_at_once_and_the_journal_says_so(pebble: Deployment, second: str) -> None:
     before = serves(pebble)

@@ -38,7 +38,6 @@ def test_a_migration_that_hangs_is_ended_after_its_time(pebble: Deployment) -> N
     assert "migrate.timeout" in ran.stderr
 
 
-@pytest.mark.long
 def test_a_migration_that_is_killed_counts_as_failed(pebble: Deployment, tmp_path: Path) -> None:
     """As the kernel does when memory runs out."""
     found = f"docker ps --quiet --filter name={pebble.name} --filter label=com.docker.compose.oneoff=True"
@@ -55,7 +54,6 @@ def test_one_bad_service_keeps_all_others_from_going_live(pebble: Deployment) ->
     assert "worker fails its health check" in ran.stderr
 
 
-@pytest.mark.long
 def test_a_release_that_dies_of_its_verification_is_taken_back(taken_back: Deployment) -> None:
     with Traffic(taken_back).flowing() as traffic:
         ran = deploy_as(taken_back, "mortal")

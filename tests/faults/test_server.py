@@ -86,7 +86,6 @@ def test_a_port_that_is_taken_between_plan_and_start(
     assert list((made.server / "releases").iterdir()) == []
 
 
-@pytest.mark.long
 def test_a_reload_that_fails_brings_the_old_site_back(pebble: Deployment, tmp_path: Path) -> None:
     once = f'[ -e {tmp_path}/failed ] || {{ touch {tmp_path}/failed; echo "kill(1, 1) failed" >&2; exit 1; }}'
     limit = "  cache: {enabled: false}"

@@ -145,7 +145,8 @@ class Deployment:
             docker("compose", "--project-name", project, "down", "--volumes", "--remove-orphans", "--timeout", "1")
         # By name: another deployment of the same source may have the same image under names of its own.
         shown = ("--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}")
-        listed = docker("image", "ls", *shown, "--filter", f"reference=*/{self.name}/*").splitlines()
+        mine = (f"reference=*/{self.name}/*", f"reference={self.name}/*")  # the second are those of `up --watch`
+        listed = docker("image", "ls", *shown, *(word for each in mine for word in ("--filter", each))).splitlines()
         names = set()
         for repository, tag, digest in map(str.split, listed):
             names |= {f"{repository}:{tag}", f"{repository}@{digest}"}

@@ -17,6 +17,11 @@ def pebble(make_deployment: Callable[[Path], Deployment]) -> Deployment:
     """A deployed pebble that says which of its replicas answers, beside a worker that no route leads to."""
     made = make_deployment(PEBBLE)
     made.edit("app.py", '"greeting": os.environ.get("GREETING")', '"by": os.environ["HOSTNAME"]')
+    made.edit(
+        "app.py",
+        'if MODE == "tired":\n                time.sleep(0.4)',
+        'if self.path == "/slow":\n                time.sleep(1)',
+    )
     made.edit("stack.yaml", "  web:\n", "  worker:\n    image: app\n    command: [python, app.py]\n  web:\n")
     made.deploy()
     return made
@@ -37,13 +42,18 @@ def assert_unharmed(load: Load) -> None:
 
 
 def test_scaling_up_and_down_drops_no_request_and_is_balanced(pebble: Deployment) -> None:
-    with load_on(pebble) as load, load_on(pebble, method="POST", rate=20) as posts:
+    with (
+        load_on(pebble) as load,
+        load_on(pebble, method="POST", rate=20) as posts,
+        load_on(pebble, "/slow", rate=4) as slow,  # which an app that ends at once on SIGTERM would not finish
+    ):
         pebble.wharfinger("scale", "web=3", "--env", "local")
         up = replicas(pebble, "web")
         with load_on(pebble) as spread:
             pebble.wharfinger("status", "--env", "local")
         pebble.wharfinger("scale", "web=1", "--env", "local")
     assert_unharmed(load)
+    assert (slow.failed, set(slow.answered)) == ([], {200})
     assert not posts.failed
     assert set(posts.answered) == {400}, "pebble answers every POST so that does not say what for"
     assert len(up) == 3

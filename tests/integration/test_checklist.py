@@ -51,7 +51,8 @@ def test_every_line_passes_by_name(deployed: Deployment) -> None:
     with deployed.edited("app.py", 'VERSION = "one"', 'VERSION = "again"'):
         ran = deployed.deploy()
     for name in names:
-        assert f"{name} ✓" in ran.stderr
+        assert f"\n            {name} ✓" in ran.stderr, "below its step"
+        assert f"\n  check      {name} ✓" in ran.stderr, "and in the summary"
     assert ", before " in ran.stderr
     back = deployed.wharfinger("rollback", "--env", "local")
     assert "POST /echo ✓" in back.stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +54,19 @@ def test_deploying_the_same_again_changes_nothing(pebble: Deployment) -> None:
     assert sorted(path for path in pebble.server.rglob("*")) == files
 
 
+def test_another_checkout_on_this_machine_takes_over_the_secrets(pebble: Deployment, tmp_path: Path) -> None:
+    """The database keeps the password that it was begun with: another one would lock every later deploy out."""
+    shutil.copytree(pebble.project / "stacks", tmp_path / "stacks", ignore=shutil.ignore_patterns(".env.local"))
+    clone = dataclasses.replace(pebble, project=tmp_path)
+    ran = clone.deploy(environ={"WHARFINGER_ROOT": str(pebble.project / "server")})
+    assert "take POSTGRES_PASSWORD from what is deployed here" in ran.stderr
+    assert "already up to date" in ran.stderr, "not one value differs"
+    files = [each.folder / ".env.local" for each in (pebble, clone)]
+    ours, theirs = (file.read_text(encoding="utf-8").partition("\nPOSTGRES_PASSWORD=")[2][:32] for file in files)
+    assert ours == theirs
+    assert stat.S_IMODE(files[1].stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize("flags", [("--plan",), ()])
 def test_a_plan_changes_nothing(pebble: Deployment, flags: tuple[str, ...]) -> None:
     before, files = containers(pebble), sorted(pebble.server.rglob("*"))
@@ -94,6 +109,14 @@ def test_a_rollback_brings_back_values_and_site_too(pebble: Deployment) -> None:
     pebble.wharfinger("rollback", "--env", "local")
     assert pebble.request("/").json()["greeting"] == "hello"
     assert "client_max_body_size 3m" not in site.read_text(encoding="utf-8")
+
+
+def test_a_rollback_starts_an_edge_that_is_down(pebble: Deployment) -> None:
+    before = pebble.request("/").json()
+    docker("rm", "--force", f"{pebble.edge}-nginx-1")
+    ran = pebble.wharfinger("rollback", "--env", "local", "--to", pebble.status()["release"])
+    assert "start the edge" in ran.stderr
+    assert pebble.request("/").json() == before
 
 
 def test_a_change_to_ignored_files_only_deploys_nothing_and_is_named(pebble: Deployment) -> None:

@@ -36,8 +36,6 @@ env:
 VALUES: Final = (".env", ".env.local", "build.secret")
 """The files that may hold a secret."""
 
-pytestmark = pytest.mark.long
-
 
 @dataclass(frozen=True)
 class Canaries:
@@ -57,36 +55,6 @@ class Canaries:
         """Return the names of those that a text holds."""
         content = text.encode() if isinstance(text, str) else text
         return [name for name, value in vars(self).items() if value.encode() in content]
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A deployment with canaries, and what all commands on it have said."""
-
-    deployment: Deployment
-    canaries: Canaries
-    said: dict[str, str] = field(default_factory=dict)
-
-    def run(self, *words: str, why: str = "", status: int = 0) -> str:
-        """Run the real command, and remember what it said; a traceback is allowed, since `--debug` shows it."""
-        done = subprocess.run(
-            (sys.executable, "-m", "wharfinger", *words),
-            cwd=self.deployment.project,
-            env={
-                **os.environ,
-                "WHARFINGER_ROOT": str(self.deployment.project / "server"),
-                "BUILD_CANARY": self.canaries.build_env,
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        text = done.stdout + done.stderr
-        self.said[f"{' '.join(words)} {why}"] = text
-        assert done.returncode == status, f"{words} exited {done.returncode}:\n{text}"
-        return text
 
 
 @dataclass
@@ -119,14 +87,40 @@ class Processes:
                     continue  # it has ended, or is another user's
 
 
-@pytest.fixture(scope="module")
-def processes() -> Processes:
-    return Processes()
+@dataclass(frozen=True)
+class Watched:
+    """A deployment with canaries, and what all commands on it have said."""
+
+    deployment: Deployment
+    canaries: Canaries
+    said: dict[str, str] = field(default_factory=dict)
+    processes: Processes = field(default_factory=Processes)
+
+    def run(self, *words: str, why: str = "", status: int = 0) -> str:
+        """Run the real command, and remember what it said; a traceback is allowed, since `--debug` shows it."""
+        done = subprocess.run(
+            (sys.executable, "-m", "wharfinger", *words),
+            cwd=self.deployment.project,
+            env={
+                **os.environ,
+                "WHARFINGER_ROOT": str(self.deployment.project / "server"),
+                "BUILD_CANARY": self.canaries.build_env,
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        text = done.stdout + done.stderr
+        self.said[f"{' '.join(words)} {why}"] = text
+        assert done.returncode == status, f"{words} exited {done.returncode}:\n{text}"
+        return text
 
 
-@pytest.fixture(scope="module")
-def watched(make_deployment: Callable[[Path], Deployment], processes: Processes) -> Watched:
-    """A deployment that everything was done to: deployed, failed at each stage, rolled back, looked at."""
+@pytest.fixture(scope="module", params=["a deploy", pytest.param("everything", marks=pytest.mark.long)])
+def watched(make_deployment: Callable[[Path], Deployment], request: pytest.FixtureRequest) -> Watched:
+    """A deployment with canaries: only deployed, or everything was done to it, failures at each stage among that."""
     made, canaries = make_deployment(PEBBLE), Canaries()
     (made.folder / "Dockerfile").write_text(BUILD + (made.folder / "Dockerfile").read_text().partition("app/\n")[2])
     made.edit("stack.yaml", "  app: {}", SOURCES)
@@ -137,17 +131,24 @@ def watched(make_deployment: Callable[[Path], Deployment], processes: Processes)
     (made.folder / "build.secret").write_text(canaries.build_file)
     seen = Watched(made, canaries)
     here = ("--env", "local")
-
-    seen.run("env.check", *here, "--json")
-    with processes.sampled():
+    with seen.processes.sampled():
         seen.run("--debug", "deploy", *here)
+    with made.edited(".env.local", canaries.token, f"{canaries.token}changed"):
+        seen.run("render", *here, "--diff")
+        assert "values changed: API_TOKEN" in seen.run("deploy", *here, "--plan", why="of changed values")
+    if request.param == "everything":
+        everything(seen)
+    return seen
+
+
+def everything(seen: Watched) -> None:
+    """Deploy again, fail at each stage, roll back, and look at all there is to see."""
+    made, here = seen.deployment, ("--env", "local")
+    seen.run("env.check", *here, "--json")
     with made.edited("app.py", '"one"', '"two"'):
         seen.run("deploy", *here, "--plan")
         seen.run("deploy", *here, why="again")
     failures(seen)
-    with made.edited(".env.local", canaries.token, f"{canaries.token}changed"):
-        seen.run("render", *here, "--diff")
-        assert "values changed: API_TOKEN" in seen.run("deploy", *here, "--plan", why="of changed values")
     seen.run("--debug", "rollback", *here)
     seen.run("status", *here, "--json")
     seen.run("releases", *here, "--json")
@@ -156,7 +157,6 @@ def watched(make_deployment: Callable[[Path], Deployment], processes: Processes)
     seen.run("--debug", "doctor", *here)
     seen.run("render", *here)
     seen.run("env.example")
-    return seen
 
 
 def failures(seen: Watched) -> None:
@@ -194,14 +194,12 @@ def test_only_files_of_values_hold_secrets_and_only_their_owner_may_read_them(wa
     assert (watched.deployment.project / "build").is_dir(), "so was build/"
 
 
-def test_no_process_had_a_secret_among_its_arguments_or_in_its_environment(
-    watched: Watched, processes: Processes
-) -> None:
-    seen = b"\n".join(processes.arguments)
+def test_no_process_had_a_secret_among_its_arguments_or_in_its_environment(watched: Watched) -> None:
+    seen = b"\n".join(watched.processes.arguments)
     for program in (b"wharfinger", b"buildx", b"compose", b"pg_dump", b"psql"):
         assert program in seen, "the deploy was sampled"
     assert watched.canaries.found_in(seen) == []
-    held = b"\n".join(processes.environments)
+    held = b"\n".join(watched.processes.environments)
     assert "build_env" in watched.canaries.found_in(held), "the user's own variable is seen where it belongs"
     assert not set(watched.canaries.found_in(held)) & {"password", "token", "build_file"}
 

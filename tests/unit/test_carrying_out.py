@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +17,12 @@ from tests.unit.planning.situations import OLD, STACK
 
 from wharfinger.carrying_out import Consent, Outcome, carry_out
 from wharfinger.console import Console
+from wharfinger.console import Step as Shown
 from wharfinger.errors import LockHeld, NotConfirmed, WharfingerError
 from wharfinger.hosts import File
 from wharfinger.planning import Plan
 from wharfinger.project import Place
+from wharfinger.steps import World
 from wharfinger.steps.app import Retire
 
 PLAN: Final = Plan(
@@ -86,6 +89,23 @@ def test_a_plan_is_shown_run_under_the_lock_and_journaled() -> None:
     locking = [call[0] for call in host.calls]
     assert (locking[0], locking[-1]) == ("create", "remove")
     assert LAYOUT.lock not in host.files
+
+
+@dataclass(frozen=True)
+class Looks(Retire):
+    """A step that looks at something."""
+
+    def run(self, world: World, shown: Shown) -> None:  # noqa: ARG002 - every step has the same verbs
+        shown.found("GET /health", passed=True, seen="200 in 4 ms")
+        shown.found("containers", passed=True)
+
+
+def test_each_line_of_the_checklist_is_a_row_of_the_summary() -> None:
+    plan = dataclasses.replace(PLAN, steps=(Looks(OLD, drain=0),))
+
+    outcome = carried_out(RecordingHost(), Heard().console, make_plan=lambda: plan)
+
+    assert outcome.rows == (("check", "GET /health ✓ 200 in 4 ms"), ("check", "containers ✓"))
 
 
 def test_the_plan_alone_touches_nothing_and_shows_what_would_change() -> None:

@@ -11,7 +11,7 @@ from tests.recording import EDGE_PROJECT, RecordingEngine, RecordingHost, contai
 from wharfinger.commands import edge as commands
 from wharfinger.edge import Edge
 from wharfinger.engine import Container, Unhealthy
-from wharfinger.errors import InvalidInput, WharfingerError
+from wharfinger.errors import InvalidInput, NotReady, WharfingerError
 from wharfinger.hosts import File
 from wharfinger.model.release import Live
 from wharfinger.rendering.site import live_default
@@ -196,6 +196,20 @@ def test_an_edge_whose_port_is_taken_is_told_with_its_mend() -> None:
     assert "port" in told.value.fix
 
 
+def test_an_edge_that_gets_no_network_is_told_with_its_mend() -> None:
+    host = RecordingHost()
+    host.answer("up", status=1, stderr="all predefined address pools have been fully subscribed")
+    engine = RecordingEngine(calls=host.calls)
+    engine.named_networks = {"bridge", "none"}
+
+    with pytest.raises(NotReady, match=f"did not make the network {EDGE_PROJECT} beside the 2") as told:
+        server(host, engine).edge.start(SHARED)
+
+    assert told.value.details == ("all predefined address pools have been fully subscribed",)
+    assert "docker network prune" in told.value.fix
+    assert "default-address-pools" in told.value.fix
+
+
 def test_files_of_the_edge_can_be_read_by_nginx() -> None:
     host = RecordingHost()
 
@@ -239,6 +253,19 @@ def test_a_tier_is_awaited_until_its_last_connection_has_ended() -> None:
 
     assert notes == ["1 connection in use"]
     assert len(host.commands) == 2
+
+
+def test_of_some_replicas_only_their_own_connections_count() -> None:
+    host = RecordingHost()
+    host.answer("cat", "/proc/net/tcp", stdout=TABLE)
+    project = "sevra-atlas-local-20261120143000"
+    busy = container(project, "api", name="busy", addresses=("172.19.0.7",))
+    idle = container(project, "api", name="idle", addresses=("172.19.0.9",))
+    notes: list[str] = []
+
+    server(host, RecordingEngine(busy, idle)).edge.await_quiet(project, within=60, note=notes.append, only=("idle",))
+
+    assert notes == []
 
 
 def test_a_tier_whose_connections_never_end_is_awaited_no_longer_than_it_may() -> None:

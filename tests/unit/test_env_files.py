@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -34,7 +35,8 @@ class Terminal:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.setenv("WHARFINGER_ROOT", str(tmp_path / "server"))
     (tmp_path / "stacks/shop").mkdir(parents=True)
     (tmp_path / "stacks/shop/stack.yaml").write_text(STACK)
     return project.find(tmp_path, stack="shop", environment="local")
@@ -70,6 +72,26 @@ def test_generating_again_changes_nothing(place: Place, terminal: Terminal) -> N
     before = place.env_file.read_bytes(), place.env_file.stat().st_ino
     assert env_files.generate(place, terminal.console) == ()
     assert (place.env_file.read_bytes(), place.env_file.stat().st_ino) == before
+
+
+def test_another_checkout_takes_over_what_is_deployed_here(place: Place, terminal: Terminal) -> None:
+    """A database knows the password that it was begun with, and no other."""
+    home = Path(os.environ["WHARFINGER_ROOT"]) / "shop/local"
+    (home / "data").mkdir(parents=True)
+    (home / "data/.env").write_text(f"PASSWORD={'ab' * 16}\n")
+    (home / "releases/20261120120000").mkdir(parents=True)
+    (home / "current").symlink_to("releases/20261120120000")
+    (home / "current/.env").write_text(f"WHARFINGER_SLOT=blue\nPASSWORD={'cd' * 16}\nMAIL=other\n")
+    assert env_files.generate(place, terminal.console) == ()
+    told = terminal.out.getvalue() + terminal.err.getvalue()
+    assert "take PASSWORD from what is deployed here" in told
+    assert "abab" not in told
+    assert env_files.load(place, {}).plain()["PASSWORD"] == "ab" * 16
+    assert env_files.load(place, {}).plain()["MAIL"] == "nobody", "only what is generated is taken over"
+    mine = f"PASSWORD={'ef' * 16}\n"
+    place.env_file.write_text(mine)
+    env_files.generate(place, terminal.console)
+    assert place.env_file.read_text() == mine
 
 
 def test_a_dry_run_writes_nothing(place: Place, terminal: Terminal) -> None:

@@ -42,8 +42,8 @@ def random(count: int) -> bytes:
     return bytes(range(200, 200 + count))
 
 
-def generate(text: str, environment: str = "local") -> env_text.Generated:
-    return env_text.generate(CONTRACT, environment, text, stack="x", random=random)
+def generate(text: str, environment: str = "local", known: dict[str, str] | None = None) -> env_text.Generated:
+    return env_text.generate(CONTRACT, environment, text, stack="x", random=random, known=known)
 
 
 def test_a_file_is_begun_with_every_variable_explained() -> None:
@@ -110,6 +110,17 @@ def test_an_empty_secret_is_filled_in_where_it_stands() -> None:
     assert lines[1] == f"PASSWORD={random(16).hex()}"
     assert lines[2:] == ["SESSION=kept"]
     assert len(dotenv.parse(made.text)["TOKEN"]) == 32
+
+
+def test_what_is_known_is_taken_where_it_is_missing_and_nothing_else_is() -> None:
+    known = {"PASSWORD": "ab" * 16, "TOKEN": "it's $known", "SESSION": "", "OTHER": "x"}
+    begun = generate("", known=known)
+    values = dotenv.parse(begun.text)
+    assert (begun.names, begun.taken) == (("SESSION",), ("PASSWORD", "TOKEN"))
+    assert (values["PASSWORD"], values["TOKEN"]) == ("ab" * 16, "it's $known")
+    assert values["SESSION"], "an empty value is none"
+    filled = generate("PASSWORD=mine\nTOKEN=\nSESSION=own\n", known=known)
+    assert dotenv.parse(filled.text) == {"PASSWORD": "mine", "TOKEN": "it's $known", "SESSION": "own"}
 
 
 @given(st.text("AB=PASSWORD TOKEN\n#'\"\r"))

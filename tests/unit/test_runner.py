@@ -278,9 +278,9 @@ def test_how_long_each_step_took_is_returned() -> None:
     plan = Plan("deploy", "x", (Verb("a"), Verb("b")), (), SERVING)
     host = RecordingHost()
 
-    timings = runner.run(plan, world(sevra(), host), journal_on(host), heard.console, by="ann@laptop")
+    ran = runner.run(plan, world(sevra(), host), journal_on(host), heard.console, by="ann@laptop")
 
-    assert [title for title, _ in timings] == ["do a", "do b"]
+    assert [title for title, _ in ran.timings] == ["do a", "do b"]
 
 
 def test_nothing_secret_reaches_the_journal_or_the_terminal() -> None:

@@ -192,6 +192,12 @@ class StepList:
             ran = ("done", "failed", "interrupted")
             return tuple((step.title, step.seconds) for step in self._steps if step.state in ran)
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The checklists of all steps so far, as one."""
+        with self._lock:
+            return tuple(finding for step in self._steps for finding in step.findings)
+
     def _new(self, title: str) -> Step:
         return Step(title, self._clock, self._lock)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -30,6 +32,21 @@ def write_atomically(path: Path, data: bytes, mode: int) -> None:
             temporary.unlink()
         raise
     fsync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Keep every other process that asks for the same folder waiting as long as the block runs, or this process does.
+
+    The folder is made where it is missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def fsync_folder(folder: Path) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+_OF_REPLICAS: Final = ("scale", "restart")
+_LAST: Final = "RetireReplicas"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,18 @@ class CutOff:
         """Return a field of the planned step of a verb, or `default` where there is none."""
         return next((step.get(field, default) for step in self.steps if step.get("verb") == verb), default)
 
+    def first(self, verb: str) -> Mapping[str, Any] | None:
+        """Return the first planned step of a verb, provided that the run began one of that verb."""
+        return next((step for step in self.steps if step.get("verb") == verb), None) if verb in self.begun else None
+
     def is_committed(self, current: str | None) -> bool:
-        """Whether its release counts, so that the run is to be finished; else it is to be reverted."""
+        """Whether its release counts, so that the run is to be finished; else it is to be reverted.
+
+        A `scale` or `restart` that records nothing counts from the moment that only old replicas are left to stop.
+        """
+        if self.release is None and self.action in _OF_REPLICAS:
+            planned = {str(step.get("verb")) for step in self.steps} - {_LAST}
+            return bool(planned) and planned <= set(self.done)
         return "Record" in self.done or ("Record" in self.begun and current == self.release)
 
 

@@ -12,7 +12,7 @@ class Plan:
     """The ordered steps from what is observed to what is wanted; no steps where nothing differs."""
 
     action: str
-    """The task that carries it out: `deploy`, `rollback` or `recover`."""
+    """The task that carries it out: `deploy`, `rollback`, `recover`, `scale`, `restart` or `maintenance`."""
     release: str
     """The release that will serve."""
     steps: tuple[Step, ...]

@@ -22,9 +22,11 @@ from wharfinger.planning.recovery import (
     live_after,
     recovery_steps,
     reverted,
+    scale_after,
     site_after,
     slot_in_use,
     tiers_after,
+    with_edge,
 )
 from wharfinger.planning.tiers import overlap_warnings, start_steps
 from wharfinger.steps import Step
@@ -82,7 +84,7 @@ def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     why = reasons(
         wanted.release,
         observed,
-        wanted.expected(observed.scale),
+        wanted.expected(scale_after(observed)),
         values,
         data=wanted.stack.data,
         with_site=wanted.site is not None,
@@ -115,13 +117,11 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     release, stack = wanted.release, wanted.stack
     slot = other_slot(slot_in_use(observed))
     images = tuple(dict.fromkeys(release.images.values()))
-    recovery = tuple(recovery_steps(observed, layout))
-    edge = [StartEdge(wanted.edge_files)] if wanted.site is not None and _edge_differs(wanted, observed, layout) else []
-    for step in recovery:
-        if isinstance(step, Switch) and not observed.edge_is_ready:
-            yield from edge  # only an Nginx that runs can be switched back
-            edge = []
-        yield step
+    start = (
+        [StartEdge(wanted.edge_files)] if wanted.site is not None and _edge_differs(wanted, observed, layout) else []
+    )
+    recovery, edge = with_edge(recovery_steps(observed, layout), start, observed)
+    yield from recovery
     yield UploadRelease(release.id, wanted.files)
     yield Pull(images)
     yield from edge
@@ -139,7 +139,7 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
         yield Seed(release.id, timeout=seconds(stack.seed.timeout))
     if wanted.site is not None and tiers_after(observed):
         yield from measurements(stack, wanted.environment, release.id, observed)
-    expected = wanted.expected(observed.scale)
+    expected = wanted.expected(scale_after(observed))
     yield from start_steps(stack, expected, observed, release.id, slot)
     if wanted.site is not None:
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))

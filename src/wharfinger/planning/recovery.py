@@ -5,8 +5,8 @@ Until its release is recorded, a run is reverted; after that it is finished.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
 from wharfinger.facts import Observed
 from wharfinger.model.release import SLOTS, Layout, Live, Slot
@@ -17,7 +17,17 @@ from wharfinger.rendering.site import live_default
 from wharfinger.steps import Step
 from wharfinger.steps.app import Retire
 from wharfinger.steps.edge import StartEdge, Switch
-from wharfinger.steps.recovery import CloseJournal, EndRun, RemoveRelease, RestoreSite, StartAgain, StopData, StopEdge
+from wharfinger.steps.recovery import (
+    CloseJournal,
+    EndRun,
+    RemoveRelease,
+    RestoreReplicas,
+    RestoreSite,
+    SettleMaintenance,
+    StartAgain,
+    StopData,
+    StopEdge,
+)
 from wharfinger.steps.releases import Prune
 from wharfinger.steps.replicas import RetireReplicas
 
@@ -36,9 +46,7 @@ def plan_recovery(observed: Observed, layout: Layout) -> Plan:
 
 def left_behind(observed: Observed) -> tuple[str, ...]:
     """Return in the user's words what was cut off, and what becomes of it."""
-    runs = [
-        f"{run}, and is {'finished' if run.is_committed(observed.current) else 'reverted'}" for run in observed.cut_off
-    ]
+    runs = [f"{run}, and is {'finished' if _is_finished(run, observed) else 'reverted'}" for run in observed.cut_off]
     known = {run.release for run in observed.cut_off}
     if any(run.is_committed(observed.current) for run in observed.cut_off):
         known |= set(leftovers(observed))
@@ -60,12 +68,17 @@ def recovery_steps(observed: Observed, layout: Layout, *, alone: bool = False) -
     kept = _kept(observed, alone=alone)
     runs = tuple(run for run in observed.cut_off if run.release not in kept or _is_of_current(run, observed))
     if runs:
-        yield EndRun(tuple(dict.fromkeys(_touched(runs))), _began(runs, "StartData"), _backed_up(runs))
+        hooks = tuple(run.release for run in runs if run.release is not None and "AfterHook" in run.begun)
+        yield EndRun(tuple(dict.fromkeys(_touched(runs))), _began(runs, "StartData"), _backed_up(runs), hooks)
     yield from _traffic_back(observed, layout, alone=alone)
     started = (run.release for run in runs if run.release and not set(_STARTING).isdisjoint(run.begun))
     stale = stale_replicas(observed)
     if stale and observed.current is not None:
-        yield RetireReplicas(observed.current, stale, drain=0)
+        drain = max((float(run.planned("RetireReplicas", "drain", 0)) for run in runs), default=0)
+        yield RetireReplicas(observed.current, stale, drain=drain)
+    yield from _replicas_back(observed)
+    if _began(runs, "CloseSite") or _began(runs, "OpenSite"):
+        yield SettleMaintenance(observed.edge_is_ready)
     for release in dict.fromkeys((*leftovers(observed), *started)):
         if release not in (*kept, observed.current):
             yield Retire(release, drain=_drain(observed, release))
@@ -87,6 +100,38 @@ def _started_again(observed: Observed) -> Iterator[StartAgain]:
     stopped = tuple(dict.fromkeys(container.service for container in tier if container.state == "exited"))
     if stopped and observed.current is not None:
         yield StartAgain(observed.current, stopped)
+
+
+def scale_after(observed: Observed) -> Mapping[str, int]:
+    """Return what `scale` asked for once `recovery_steps` are done."""
+    kept = _reverted_step(observed, "KeepScale")
+    return kept["before"][0] if kept is not None else observed.scale
+
+
+def _replicas_back(observed: Observed) -> Iterator[RestoreReplicas]:
+    """Yield the step that writes down again what a `scale` or `restart` had changed."""
+    kept, more = _reverted_step(observed, "KeepScale"), _reverted_step(observed, "StartMore")
+    if observed.current is not None and (kept is not None or more is not None):
+        scale, expected = kept["before"] if kept is not None else (None, {})
+        slot = slot_in_use(observed) if more is not None else None
+        yield RestoreReplicas(observed.current, slot, scale, expected)
+
+
+def _reverted_step(observed: Observed, verb: str) -> Mapping[str, Any] | None:
+    """Return what the oldest run that is to be reverted began to do to the replicas of the current release."""
+    runs = (run for run in observed.cut_off if not _is_finished(run, observed))
+    begun = (step for run in runs if (step := run.first(verb)) is not None)
+    return next((step for step in begun if step["release"] == observed.current), None)
+
+
+def _is_finished(run: CutOff, observed: Observed) -> bool:
+    """Whether a run is to be finished; else it is to be reverted. Of a maintenance, what is written down counts."""
+    closing = run.first("CloseSite")
+    if closing is not None:
+        return observed.maintenance is not None and observed.maintenance.allow == tuple(closing["allow"])
+    if run.first("OpenSite") is not None:
+        return observed.maintenance is None
+    return run.is_committed(observed.current)
 
 
 def _is_of_current(run: CutOff, observed: Observed) -> bool:
@@ -111,6 +156,17 @@ def reverted(observed: Observed) -> frozenset[str]:
     ) - {observed.current or ""}
 
 
+def with_edge(
+    recovery: Iterable[Step], edge: Iterable[StartEdge], observed: Observed
+) -> tuple[tuple[Step, ...], tuple[StartEdge, ...]]:
+    """Return the steps of a recovery, the start of the edge among them where they need it, and else what starts it."""
+    steps, starts = tuple(recovery), tuple(edge)
+    switch = next((index for index, step in enumerate(steps) if isinstance(step, Switch)), None)
+    if switch is None or observed.edge_is_ready:
+        return steps, starts
+    return (*steps[:switch], *starts, *steps[switch:]), ()  # only an Nginx that runs can be switched back
+
+
 def edge_in_doubt(observed: Observed) -> bool:
     """Whether the edge's files may have been written without being taken up."""
     return any("StartEdge" in run.begun and "StartEdge" not in run.done for run in observed.cut_off)
@@ -129,10 +185,23 @@ def site_after(observed: Observed, layout: Layout) -> tuple[bytes | None, bytes 
 
 
 def stale_replicas(observed: Observed) -> tuple[str, ...]:
-    """Return the current release's containers in the slot that does not serve: what a cut-off run left."""
+    """Return the current release's containers that a cut-off run left: all in the slot that does not serve.
+
+    In the slot that serves, where a `scale` or `restart` works too, these are the new ones of a run that is
+    reverted and the old ones of one that is finished.
+    """
     slot = _slot_of(observed, observed.current)
     tier = observed.tiers.get(observed.current or "", ())
-    return tuple(each.name for each in tier if slot is not None and each.slot not in {"", slot})
+    doomed = {each.name for each in tier if slot is not None and each.slot not in {"", slot}}
+    for run in observed.cut_off:
+        more, fewer = run.first("StartMore"), next((s for s in run.steps if s.get("verb") == "RetireReplicas"), None)
+        if run.release is not None or run.action not in {"scale", "restart"}:
+            continue  # its two slots tell
+        if _is_finished(run, observed):
+            doomed |= set(fewer["containers"]) if fewer is not None else set()
+        elif more is not None:
+            doomed |= {each.name for each in tier if each.service in more["more"]} - set(more["beside"])
+    return tuple(each.name for each in tier if each.name in doomed)
 
 
 def tiers_after(observed: Observed) -> tuple[str, ...]:
@@ -183,7 +252,7 @@ def _traffic_back(observed: Observed, layout: Layout, *, alone: bool) -> Iterato
 
 
 def _close(run: CutOff, observed: Observed) -> Iterator[Step]:
-    if run.is_committed(observed.current):
+    if _is_finished(run, observed):
         old = tuple(name for name in run.planned("Prune", "releases", ()) if name != observed.current)
         if old:
             yield Prune(old, tuple(run.planned("Prune", "images", ())))
@@ -249,6 +318,11 @@ def _slot_of(observed: Observed, release: str | None) -> Slot | None:
     """Return the slot in which a release runs, the live one of two; None unless a container of it is up."""
     up = [container.slot for container in observed.tiers.get(release or "", ()) if container.state == "running"]
     live = observed.live
+    for run in observed.cut_off:  # of two slots that run the same release the one before the run is meant
+        more = run.first("StartMore")
+        began = more is not None and more["release"] == release and not run.is_committed(observed.current)
+        if more is not None and began and more["previous"] in up:
+            return SLOTS[SLOTS.index(more["previous"])]
     if live is not None and live.release == release and live.slot in up:
         return live.slot
     return next((slot for slot in SLOTS if slot in up), None)

@@ -18,7 +18,7 @@ from wharfinger.planning import Plan
 from wharfinger.planning.changes import serving
 from wharfinger.planning.checklist import verification
 from wharfinger.planning.deploy import Wanted, traffic_steps
-from wharfinger.planning.recovery import recovery_steps, slot_in_use, stale_replicas
+from wharfinger.planning.recovery import recovery_steps, scale_after, slot_in_use, stale_replicas
 from wharfinger.steps import Step
 from wharfinger.steps.releases import Record
 from wharfinger.steps.replicas import KeepScale, RetireReplicas, StartMore
@@ -35,9 +35,9 @@ def plan_scale(wanted: Wanted, observed: Observed, layout: Layout, scale: Mappin
     there = {name: _replicas(observed, release, [name]) for name in expected}
     changed = {name: count for name, count in expected.items() if len(there[name]) != count}
     why = tuple(f"{name}: {len(there[name])} → {count}" for name, count in changed.items())
-    if scale != observed.scale and not why:
+    if scale != scale_after(observed) and not why:
         why = ("as many run already, and are to be kept",)
-    before = (observed.scale, wanted.expected(observed.scale))
+    before = (scale_after(observed), wanted.expected(scale_after(observed)))
     steps: list[Step] = []
     if why:
         steps += [*recovery_steps(observed, layout), KeepScale(release, scale, expected, before)]
@@ -56,7 +56,7 @@ def plan_restart(wanted: Wanted, observed: Observed, layout: Layout, services: C
     Raises UsageError for a service that there is not.
     """
     _refuse_unknown(services, wanted)
-    release, expected = wanted.release.id, wanted.expected(observed.scale)
+    release, expected = wanted.release.id, wanted.expected(scale_after(observed))
     steps: list[Step] = [*recovery_steps(observed, layout)]
     if not services or _has_traffic(services, wanted):
         led = [name for name in services if _has_traffic([name], wanted)]

@@ -13,10 +13,21 @@ from wharfinger.planning import Plan
 from wharfinger.planning.changes import not_serving, serving
 from wharfinger.planning.checklist import verification
 from wharfinger.planning.deploy import Wanted, traffic_steps
-from wharfinger.planning.recovery import closing_steps, left_behind, recovery_steps, reverted, slot_in_use, tiers_after
+from wharfinger.planning.recovery import (
+    closing_steps,
+    edge_in_doubt,
+    left_behind,
+    recovery_steps,
+    reverted,
+    scale_after,
+    slot_in_use,
+    tiers_after,
+    with_edge,
+)
 from wharfinger.planning.tiers import overlap_warnings, start_steps
 from wharfinger.steps import Step
 from wharfinger.steps.app import Pull, Retire
+from wharfinger.steps.edge import StartEdge
 from wharfinger.steps.releases import Record
 
 
@@ -48,7 +59,7 @@ def plan_rollback(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     """
     release = wanted.release
     if release.id == observed.current:
-        expected, with_site = wanted.expected(observed.scale), wanted.site is not None
+        expected, with_site = wanted.expected(scale_after(observed)), wanted.site is not None
         why = not_serving(release, observed, expected, data=wanted.stack.data, with_site=with_site)
     else:
         why = (f"release {observed.current} is to be replaced by {release.id}",)
@@ -62,9 +73,12 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     release, deploy = wanted.release, wanted.stack.deploy
     again = release.id == observed.current
     slot = (slot_in_use(observed) or "blue") if again else other_slot(slot_in_use(observed))
-    yield from recovery_steps(observed, layout)
+    down = wanted.site is not None and (not observed.edge_is_ready or edge_in_doubt(observed))
+    recovery, edge = with_edge(recovery_steps(observed, layout), [StartEdge({})] if down else [], observed)
+    yield from recovery
     yield Pull(tuple(dict.fromkeys(release.images.values())))
-    expected = wanted.expected(observed.scale)
+    yield from edge  # as it is: its files are those of the newest deploy, whichever stack's that was
+    expected = wanted.expected(scale_after(observed))
     yield from start_steps(wanted.stack, expected, observed, release.id, slot)
     if wanted.site is not None:
         yield from traffic_steps(wanted, observed, layout, Live(slot, release.id))

@@ -39,6 +39,9 @@ class Runtime(Protocol):
         The container is gone afterwards in any case. Raises CommandFailed when the time-out passes.
         """
 
+    def end_once(self, release: str) -> None:
+        """End and remove every container in which a command of a release was run once."""
+
     def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
         """Start so many containers of a release's services in a slot; return once all of them are healthy."""
 

@@ -34,7 +34,10 @@ class ComposeRuntime:
         """Bring the data tier up; see `Runtime.start_data`."""
         project, folder = self.layout.target.name, self.layout.data
         self.host.write({folder / name: file for name, file in files.items()})
-        self.host.run(compose.up(project, str(folder / "data.yaml"), recreate=False), timeout=_START_TIMEOUT)
+        try:
+            self.host.run(compose.up(project, str(folder / "data.yaml"), recreate=False), timeout=_START_TIMEOUT)
+        except CommandFailed as error:
+            raise self.engine.without_network(self.layout.target.data_network, error) or error from None
         expected = dict.fromkeys(services, 1)
         self.engine.wait_healthy(project, expected, timeout=_DATA_HEALTHY_WITHIN, note=note)
 
@@ -93,6 +96,13 @@ class ComposeRuntime:
             left = ("docker", "rm", "--force", compose.once_name(project, service))
             self.host.run(left, timeout=_START_TIMEOUT, check=False)
             raise
+
+    def end_once(self, release: str) -> None:
+        """End what was run once; see `Runtime.end_once`."""
+        left = self.engine.containers({PROJECT: self.layout.target.app_project(release), ONE_OFF: "True"})
+        if left:
+            names = (container.name for container in left)
+            self.host.run(("docker", "rm", "--force", "--volumes", *names), timeout=_STOP_MARGIN)
 
     def start_app(self, release: str, slot: Slot, expected: Mapping[str, int], *, timeout: float, note: Note) -> None:
         """Start an app tier; see `Runtime.start_app`."""

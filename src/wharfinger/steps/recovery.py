@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import ClassVar, Final, Literal
@@ -12,7 +12,9 @@ from wharfinger import databases
 from wharfinger.commands import compose
 from wharfinger.console import Step as Shown
 from wharfinger.errors import StepFailed
+from wharfinger.model.release import Slot
 from wharfinger.steps import World
+from wharfinger.steps.replicas import keep_scale
 
 _OUTWAITED: Final = 10.0
 _HEALTHY_WITHIN: Final = 120.0
@@ -29,6 +31,8 @@ class EndRun:
     """Whether it was at work on the data tier."""
     services: tuple[str, ...]
     """The data services that were to be backed up."""
+    hooks: tuple[str, ...] = ()
+    """The releases that count, and in whose containers it ran hooks."""
     tidies: ClassVar[bool] = False
 
     @property
@@ -49,6 +53,8 @@ class EndRun:
         if left:
             raise StepFailed(f"{world.host.name}: still running: {'; '.join(left)}", fix="end it, then try again")
         databases.end_dumps(world.host, target, self.services)
+        for release in self.hooks:  # what was killed is only the client
+            world.runtime.end_once(release)
 
     def undo(self, world: World) -> None:
         """Nothing."""
@@ -71,6 +77,56 @@ class StartAgain:
         """Start their containers, and wait for their health."""
         shown.note("as they were")
         world.runtime.start_services(self.release, self.services, timeout=_HEALTHY_WITHIN)
+
+    def undo(self, world: World) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReplicas:
+    """Write down again how many replicas there are to be, and in which slot, as it was before the run."""
+
+    release: str
+    slot: Slot | None
+    """The slot that serves; None: the run did not change it."""
+    scale: Mapping[str, int] | None
+    """What `scale` had asked for before; None: the run did not change it."""
+    expected: Mapping[str, int]
+    """How many replicas of each service that made."""
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "put the scale back" if self.scale is not None else "put the slot back"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Write it down."""
+        if self.scale is not None:
+            keep_scale(world, self.release, self.scale, self.expected)
+        if self.slot is not None:
+            world.runtime.choose(self.release, slot=self.slot)
+
+    def undo(self, world: World) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettleMaintenance:
+    """Let the edge do what is written down: a run that was cut off may have told it something else."""
+
+    ready: bool
+    """Whether there is an Nginx that runs; one that starts reads it by itself."""
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "settle the maintenance"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Tell Nginx, and remove a page that nobody is shown."""
+        shown.conclude("on" if world.edge.settle_maintenance(tell=self.ready) else "off")
 
     def undo(self, world: World) -> None:
         """Nothing."""

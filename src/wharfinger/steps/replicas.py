@@ -34,14 +34,15 @@ class KeepScale:
     def run(self, world: World, shown: Shown) -> None:
         """Write it down."""
         shown.note(" ".join(f"{name}={count}" for name, count in self.scale.items()) or "as the stack file says")
-        _keep(world, self.release, self.scale, self.expected)
+        keep_scale(world, self.release, self.scale, self.expected)
 
     def undo(self, world: World) -> None:
         """Write down what was before."""
-        _keep(world, self.release, *self.before)
+        keep_scale(world, self.release, *self.before)
 
 
-def _keep(world: World, release: str, scale: Mapping[str, int], expected: Mapping[str, int]) -> None:
+def keep_scale(world: World, release: str, scale: Mapping[str, int], expected: Mapping[str, int]) -> None:
+    """Write down what was asked for (nothing: as the stack file says), and what a release makes of it."""
     if scale:
         world.host.write({world.layout.scale: File(json.dumps(dict(scale)).encode() + b"\n")})
     else:
@@ -95,8 +96,11 @@ class RetireReplicas:
         return f"retire {len(self.containers)} replica{'s'[: len(self.containers) != 1]}"
 
     def run(self, world: World, shown: Shown) -> None:
-        """Stop them gracefully."""
+        """Wait until their last request is done, as long as `drain` at most, then stop them gracefully."""
         shown.note(f"requests in flight have {self.drain:g} s")
+        if self.drain:
+            project = world.layout.target.app_project(self.release)
+            world.edge.await_quiet(project, within=self.drain, note=shown.note, only=self.containers)
         world.runtime.stop_replicas(self.release, self.containers, drain=self.drain)
 
     def undo(self, world: World) -> None:

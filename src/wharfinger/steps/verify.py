@@ -24,6 +24,8 @@ BASELINE: Final = "baseline.json"
 
 _LINES_SHOWN: Final = 3
 _STILL_HEALTHY: Final = "containers"
+_NOTICED: Final = (0.1, 0.2, 0.4, 0.8)
+"""Seconds between the looks at containers that should not have ended, but may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class Verify:
             passed, seen, details = self._outcome(check, world)
             shown.found(check.name, passed=passed, seen=seen)
             failures += () if passed else [f"{check.name}: {seen}", *details]
-        died = tuple(_died(before, world.runtime.app_containers(self.release), self.expected))
+        died = self._died_since(before, world, suspected=bool(failures))
         seen = "; ".join(died) or f"{sum(self.expected.values())} still healthy"
         shown.found(_STILL_HEALTHY, passed=not died, seen=seen)
         failures += (f"{_STILL_HEALTHY}: {one}" for one in died)
@@ -122,6 +124,15 @@ class Verify:
 
     def undo(self, world: World) -> None:
         """Nothing: it only asks."""
+
+    def _died_since(self, before: tuple[Container, ...], world: World, *, suspected: bool) -> tuple[str, ...]:
+        """Return what became of containers; where a check failed, a busy engine gets time to notice their end."""
+        died = tuple(_died(before, world.runtime.app_containers(self.release), self.expected))
+        for pause in _NOTICED if suspected else ():
+            if not died:
+                time.sleep(pause)
+                died = tuple(_died(before, world.runtime.app_containers(self.release), self.expected))
+        return died
 
     def _outcome(self, check: AnyCheck, world: World) -> tuple[bool, str, tuple[str, ...]]:
         """Return whether a check passes, what was seen, and further lines about it that no journal may hold."""

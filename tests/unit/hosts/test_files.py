@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
-from wharfinger.hosts.files import write_atomically
+from wharfinger.hosts.files import one_at_a_time, write_atomically
 
 
 def test_a_file_is_written_with_its_mode_whatever_the_umask(tmp_path: Path) -> None:
@@ -61,3 +62,24 @@ def test_root_does_not_take_a_users_file_away(tmp_path: Path) -> None:
     os.chown(path, 1234, 1235)
     write_atomically(path, b"new", 0o600)
     assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1235)
+
+
+def test_a_folder_is_one_process_at_a_time(tmp_path: Path) -> None:
+    """As each open of a folder counts for itself, two threads stand for two processes."""
+    inside: list[str] = []
+    entered = threading.Event()
+
+    def second() -> None:
+        entered.set()
+        with one_at_a_time(tmp_path / "build"):
+            inside.append("second")
+
+    other = threading.Thread(target=second)
+    with one_at_a_time(tmp_path / "build"):
+        other.start()
+        entered.wait(10)
+        other.join(0.05)
+        inside.append("first")
+    other.join(10)
+
+    assert inside == ["first", "second"]

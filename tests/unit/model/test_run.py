@@ -64,3 +64,22 @@ def test_a_run_counts_from_the_moment_its_release_is_current(
 
     assert run is not None
     assert run.is_committed(current) is committed
+
+
+@pytest.mark.parametrize(
+    ("action", "done", "committed"),
+    [
+        ("scale", ("KeepScale",), False),
+        ("scale", ("KeepScale", "StartMore"), True),  # only old replicas are left to stop
+        ("restart", ("KeepScale", "StartMore", "RetireReplicas"), True),
+        ("recover", ("KeepScale", "StartMore"), False),
+    ],
+)
+def test_a_scale_that_records_nothing_counts_once_its_replicas_run(
+    action: str, done: tuple[str, ...], committed: bool
+) -> None:
+    steps = [{"verb": verb} for verb in ("KeepScale", "StartMore", "RetireReplicas")]
+    run = read({**PLANNED, "action": action, "steps": steps}, *({"event": "done", "verb": verb} for verb in done))
+
+    assert run is not None
+    assert run.is_committed("20261120120000") is committed

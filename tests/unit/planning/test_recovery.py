@@ -13,17 +13,36 @@ from tests.unit.planning.situations import EDGE_FILES, NEW, OLD, OLDER, SERVICES
 from wharfinger.engine import Container
 from wharfinger.errors import UsageError
 from wharfinger.facts import Observed
+from wharfinger.model.maintenance import Maintenance
 from wharfinger.model.release import Live
 from wharfinger.model.run import CutOff
 from wharfinger.planning.deploy import plan_deploy
-from wharfinger.planning.recovery import live_after, plan_recovery, recovery_steps, slot_in_use, tiers_after
+from wharfinger.planning.recovery import (
+    live_after,
+    plan_recovery,
+    recovery_steps,
+    scale_after,
+    slot_in_use,
+    tiers_after,
+)
 from wharfinger.planning.rollback import choose
 from wharfinger.rendering.site import live_default
 from wharfinger.steps import Step
 from wharfinger.steps.app import Retire, StartApp
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
-from wharfinger.steps.recovery import CloseJournal, EndRun, RemoveRelease, RestoreSite, StartAgain, StopData, StopEdge
+from wharfinger.steps.recovery import (
+    CloseJournal,
+    EndRun,
+    RemoveRelease,
+    RestoreReplicas,
+    RestoreSite,
+    SettleMaintenance,
+    StartAgain,
+    StopData,
+    StopEdge,
+)
 from wharfinger.steps.releases import Prune
+from wharfinger.steps.replicas import RetireReplicas
 
 CUT_OFF = "20261120130000"
 BOTH = {OLD: tier(OLD, *SERVICES), CUT_OFF: tier(CUT_OFF, *SERVICES, slot="green")}
@@ -214,6 +233,12 @@ def test_once_it_counts_a_run_is_finished() -> None:
     assert plan.release == CUT_OFF
 
 
+def test_a_hook_that_outlived_its_run_is_ended_though_its_release_stays() -> None:
+    observed = left(killed("Retire", more=("AfterHook",)), tiers=BOTH, live=CUT_OFF_LIVE, current=CUT_OFF)
+
+    assert plan_recovery(observed, LAYOUT).steps[0] == EndRun((CUT_OFF, OLD), False, ("postgres",), (CUT_OFF,))
+
+
 def test_what_nginx_falls_back_on_is_set_back_too() -> None:
     """It was killed between telling Nginx and writing that down, on its way back."""
     observed = left(killed("Pull"), files={LAYOUT.live: live_default(CUT_OFF_LIVE).encode()})
@@ -294,3 +319,80 @@ def test_services_that_were_stopped_for_their_successors_start_again() -> None:
     assert StartAgain(OLD, ("worker",)) in plan.steps
     untouched = plan_recovery(left(killed("StartApp"), tiers={OLD: old}), LAYOUT)
     assert not any(isinstance(step, StartAgain) for step in untouched.steps)
+
+
+API, WORKER, MORE = (f"sevra-atlas-local-{OLD}-{name}" for name in ("api-1", "worker-1", "worker-2"))
+BEFORE: dict[str, int] = {}
+KEPT = {"verb": "KeepScale", "release": OLD, "scale": {"api": 2}, "before": [BEFORE, {"api": 1, "worker": 1}]}
+ANEW = {"verb": "StartMore", "release": OLD, "slot": "green", "previous": "blue", "more": {"api": 2}, "beside": [API]}
+BESIDE = {**ANEW, "slot": "blue", "more": {"worker": 1}, "beside": [API, WORKER]}
+FEWER = {"verb": "RetireReplicas", "release": OLD, "containers": [WORKER], "drain": 7.0}
+NEW_SLOT = tier(OLD, "api", slot="green", name=f"sevra-atlas-local-{OLD}-api-2")
+SECOND = tier(OLD, "worker", name=MORE)
+
+
+def scaling(*steps: dict[str, Any], done: int, action: str = "scale") -> CutOff:
+    """A run that was killed within the step after those that were done."""
+    verbs = tuple(step["verb"] for step in steps)
+    return CutOff("x.jsonl", action, "ann@laptop", "then", steps, verbs[: done + 1], verbs[:done])
+
+
+def test_a_scale_that_was_killed_behind_its_switch_goes_back_to_the_old_replicas() -> None:
+    record = {"verb": "Record", "release": OLD}
+    run = scaling(KEPT, ANEW, {"verb": "Switch"}, {"verb": "Verify"}, record, FEWER, done=3)
+    green = Live("green", OLD)
+    observed = left(run, tiers={OLD: [*tier(OLD, *SERVICES), *NEW_SLOT]}, live=green)
+
+    assert plan_recovery(observed, LAYOUT).steps == (
+        EndRun((OLD,), False, ()),
+        BACK,
+        RetireReplicas(OLD, (f"sevra-atlas-local-{OLD}-api-2",), drain=7),
+        RestoreReplicas(OLD, "blue", {}, {"api": 1, "worker": 1}),
+        REVERTED,
+    )
+
+
+def test_workers_that_a_killed_scale_started_go_and_a_deploy_knows_the_scale_of_before() -> None:
+    run = scaling(KEPT, BESIDE, done=1)
+    observed = left(run, tiers={OLD: [*tier(OLD, *SERVICES), *SECOND]})
+    observed = dataclasses.replace(observed, scale={"api": 2})
+
+    assert plan_recovery(observed, LAYOUT).steps == (
+        EndRun((), False, ()),
+        RetireReplicas(OLD, (MORE,), drain=0),
+        RestoreReplicas(OLD, "blue", {}, {"api": 1, "worker": 1}),
+        REVERTED,
+    )
+    assert scale_after(observed) == {}
+    steps = plan_deploy(wanted(fingerprint="other"), observed, LAYOUT).steps
+    assert [step.expected for step in steps if isinstance(step, StartApp)] == [{"api": 1, "worker": 1}]
+
+
+def test_a_restart_whose_new_workers_run_is_finished() -> None:
+    run = scaling(BESIDE, FEWER, done=1, action="restart")
+    observed = left(run, tiers={OLD: [*tier(OLD, *SERVICES), *SECOND]})
+
+    plan = plan_recovery(observed, LAYOUT)
+
+    assert plan.steps == (EndRun((), False, ()), RetireReplicas(OLD, (WORKER,), drain=7), SUCCEEDED)
+    assert plan.reasons[0].endswith("and is finished")
+
+
+@pytest.mark.parametrize(
+    ("verb", "kept", "outcome"),
+    [
+        ("CloseSite", None, REVERTED),
+        ("CloseSite", Maintenance("ab", ("192.0.2.1/32",)), REVERTED),
+        ("CloseSite", Maintenance("ab"), SUCCEEDED),
+        ("OpenSite", Maintenance("ab"), REVERTED),
+        ("OpenSite", None, SUCCEEDED),
+    ],
+)
+@pytest.mark.parametrize("edge", [True, False])
+def test_of_a_killed_maintenance_what_is_written_down_counts(
+    verb: str, kept: Maintenance | None, outcome: CloseJournal, edge: bool
+) -> None:
+    run = scaling({"verb": verb, "allow": []}, done=0, action="maintenance")
+    observed = dataclasses.replace(left(run, **({} if edge else {"edge": []})), maintenance=kept)
+
+    assert plan_recovery(observed, LAYOUT).steps == (EndRun((), False, ()), SettleMaintenance(edge), outcome)

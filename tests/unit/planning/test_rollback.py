@@ -29,7 +29,7 @@ from wharfinger.planning import Plan
 from wharfinger.planning.deploy import Wanted
 from wharfinger.planning.rollback import choose, plan_rollback
 from wharfinger.steps.app import Pull, Retire, StartApp, StopFirst
-from wharfinger.steps.edge import PutSite, Switch
+from wharfinger.steps.edge import PutSite, StartEdge, Switch
 from wharfinger.steps.releases import Record
 from wharfinger.steps.verify import Verify
 
@@ -152,6 +152,37 @@ def test_a_rollback_to_the_release_that_serves_does_nothing() -> None:
     observed = serving(wanted(NEW), releases=GOOD)
 
     assert plan_rollback(earlier(release=release(OLD)), observed, LAYOUT).steps == ()
+
+
+def test_a_rollback_starts_an_edge_that_is_down_before_it_asks_anything_of_it() -> None:
+    observed = serving(wanted(NEW), releases=GOOD, edge=())
+
+    steps = plan_rollback(earlier(), observed, LAYOUT).steps
+
+    assert steps[:3] == (
+        Pull((IMAGES["app"],)),
+        StartEdge({}),
+        StartApp(OLDER, "green", {"api": 1, "worker": 1}, timeout=120),
+    )
+
+
+def test_an_edge_that_is_down_is_started_before_it_is_switched_back() -> None:
+    tiers = {OLD: tier(OLD, *SERVICES), NEW: tier(NEW, *SERVICES, slot="green")}
+    observed = serving(wanted(NEW), releases=GOOD, tiers=tiers, live=Live("green", NEW), edge=())
+
+    steps = plan_rollback(earlier(), observed, LAYOUT).steps
+
+    assert steps[:2] == (StartEdge({}), Switch(OLD, "blue", None, ()))
+    assert sum(isinstance(step, StartEdge) for step in steps) == 1
+
+
+def test_a_rollback_of_a_stack_without_a_site_starts_no_edge() -> None:
+    stack = STACK.model_copy(update={"site": None})
+    observed = serving(wanted(NEW), releases=GOOD, edge=())
+
+    steps = plan_rollback(earlier(stack=stack, site=None), observed, LAYOUT).steps
+
+    assert not any(isinstance(step, StartEdge) for step in steps)
 
 
 def test_a_rollback_removes_what_a_killed_run_left() -> None:

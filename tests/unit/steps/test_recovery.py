@@ -10,8 +10,19 @@ from tests.recording import RecordingHost, RecordingRuntime, run_step, world
 from tests.unit.planning.situations import OLD, STACK
 
 from wharfinger.errors import StepFailed
+from wharfinger.model.maintenance import Maintenance
+from wharfinger.model.release import Slot
 from wharfinger.model.run import cut_off
-from wharfinger.steps.recovery import CloseJournal, EndRun, RemoveRelease, RestoreSite, StopData, StopEdge
+from wharfinger.steps.recovery import (
+    CloseJournal,
+    EndRun,
+    RemoveRelease,
+    RestoreReplicas,
+    RestoreSite,
+    SettleMaintenance,
+    StopData,
+    StopEdge,
+)
 
 CUT_OFF = "20261120130000"
 JOURNAL = LAYOUT.journal / "x.jsonl"
@@ -30,6 +41,14 @@ def test_what_the_run_still_does_is_ended_by_name_and_nothing_else() -> None:
     (asked,) = host.commands
     assert asked[:3] == ("docker", "exec", f"{name}-postgres")
     assert "pg_terminate_backend" in asked[-1]
+
+
+def test_hooks_that_the_run_left_in_containers_are_ended() -> None:
+    runtime = RecordingRuntime()
+
+    run_step(EndRun((CUT_OFF,), False, (), (CUT_OFF,)), world(STACK, RecordingHost(), runtime=runtime))
+
+    assert runtime.calls == [("end_once", CUT_OFF)]
 
 
 def test_what_does_not_end_stops_the_recovery() -> None:
@@ -134,3 +153,35 @@ def test_half_written_files_go_and_nobody_elses() -> None:
     run_step(CloseJournal("x.jsonl", "reverted"), world(STACK, host))
 
     assert set(host.files) == {*kept, proc}
+
+
+@pytest.mark.parametrize(
+    ("scale", "slot", "chosen"),
+    [
+        ({"api": 2}, None, [("choose", OLD, None, {"api": 2})]),
+        ({}, "blue", [("choose", OLD, None, {"api": 2}), ("choose", OLD, "blue", None)]),
+        (None, "blue", [("choose", OLD, "blue", None)]),
+    ],
+)
+def test_scale_and_slot_are_written_down_again(
+    scale: dict[str, int] | None, slot: Slot | None, chosen: list[object]
+) -> None:
+    host = RecordingHost({LAYOUT.scale: b'{"api": 7}'})
+    runtime = RecordingRuntime()
+
+    run_step(RestoreReplicas(OLD, slot, scale, {"api": 2}), world(STACK, host, runtime=runtime))
+
+    assert runtime.calls == chosen
+    assert host.read(LAYOUT.scale) == (b'{"api": 2}\n' if scale else b'{"api": 7}' if scale is None else None)
+
+
+@pytest.mark.parametrize("kept", [None, Maintenance("ab" * 16)])
+@pytest.mark.parametrize("ready", [True, False])
+def test_the_edge_does_what_is_written_down(kept: Maintenance | None, ready: bool) -> None:
+    files = {LAYOUT.maintenance_page: b"<p>soon</p>"} | ({LAYOUT.maintenance: kept.default.encode()} if kept else {})
+    host = RecordingHost(files)
+
+    run_step(SettleMaintenance(ready), world(STACK, host))
+
+    assert len(host.commands) == ready
+    assert (host.read(LAYOUT.maintenance_page) is None) == (kept is None)

@@ -19,6 +19,7 @@ from wharfinger.health import Address
 from wharfinger.hosts import Completed
 from wharfinger.model.checks import AnyCheck, Check, Latency, LatencyCheck, LogCheck, Logs
 from wharfinger.steps import Step, World
+from wharfinger.steps import verify as module
 from wharfinger.steps.verify import BASELINE, CheckMigrations, Measure, Verify
 
 ADDRESS = Address("http://localhost:8080", "localhost", "127.0.0.1", 8080)
@@ -43,6 +44,22 @@ def checklist(step: Step, where: World) -> tuple[tuple[Finding, ...], tuple[str,
         except StepFailed as error:
             return shown.findings, error.details
     return shown.findings, ()
+
+
+@pytest.fixture(autouse=True)
+def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test wait for an engine that is none."""
+    monkeypatch.setattr(module, "_NOTICED", (0, 0))
+
+
+def test_where_a_check_fails_a_busy_engine_gets_time_to_notice_what_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "failure", lambda *_: "status 502, expected 200")
+    ended = dataclasses.replace(WEB, state="exited", exit_code=3)
+
+    found, details = checklist(verify(Check(path="/"), web=1), on(seen=[(WEB,), (WEB,), (ended,)]))
+
+    assert found[-1].passed is False
+    assert details[-1].startswith("containers: web was healthy and is exited with code 3")
 
 
 @pytest.fixture
