@@ -13,7 +13,7 @@ from wharfinger.engine import Engine
 from wharfinger.hosts import Host
 from wharfinger.hosts.local import LocalHost
 from wharfinger.model.release import Layout
-from wharfinger.model.stack import LOCAL, Stack
+from wharfinger.model.stack import Stack
 from wharfinger.project import Place
 from wharfinger.runtimes.compose import ComposeRuntime
 from wharfinger.steps import World
@@ -55,7 +55,7 @@ class Server:
 def connect(place: Place) -> Iterator[Server]:
     """Yield the server of an environment, connected as long as the block runs; raises NotReady where it cannot be."""
     environment, layout = place.environment, layout_of(place)
-    with _host(environment.server) as host:
+    with _host(place) as host:
         engine = Engine(host.docker_url, host=host.name)
         edge = Edge(host, engine, layout, environment.edge.project)
         try:
@@ -65,13 +65,13 @@ def connect(place: Place) -> Iterator[Server]:
 
 
 @contextmanager
-def _host(server: str) -> Iterator[Host]:
-    if server == LOCAL:
+def _host(place: Place) -> Iterator[Host]:
+    if place.environment.is_local:
         yield LocalHost()
         return
     from wharfinger.hosts.ssh import SshHost, way_to
 
-    host = SshHost(way_to(server))
+    host = SshHost(way_to(place.environment.server, environment=place.environment_name))
     try:
         yield host
     finally:

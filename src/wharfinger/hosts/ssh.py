@@ -32,11 +32,11 @@ _PAUSE: Final = 0.5
 _FAILED: Final = 255
 
 
-def way_to(destination: str) -> Way:
-    """Return how a server is reached: by the user's ssh_config, or the file that $WHARFINGER_SSH_CONFIG names."""
+def way_to(destination: str, *, environment: str) -> Way:
+    """Return how an environment's server is reached: by the user's ssh_config, or what $WHARFINGER_SSH_CONFIG names."""
     config = os.environ.get(CONFIG_VARIABLE) or None
     name = hashlib.sha256(f"{destination}\0{config}".encode()).hexdigest()[:16]
-    return Way(destination, str(_private_folder() / name), config)
+    return Way(destination, str(_private_folder() / name), config, f"invoke server.trust --env {environment}")
 
 
 class SshHost(RemoteHost):
