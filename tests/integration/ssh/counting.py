@@ -51,7 +51,7 @@ def run(file: Path, words: list[str]) -> None:
             docker.append((what, at, time.monotonic(), threading.current_thread().name))
 
     Connection.call = counted_call  # type: ignore[method-assign]
-    RemoteHost.__init__ = counted_begin  # type: ignore[method-assign,assignment]
+    RemoteHost.__init__ = counted_begin  # type: ignore[method-assign]
     requests.Session.send = counted_send  # type: ignore[method-assign]
     sys.argv = ["wharfinger", *words]
     try:
