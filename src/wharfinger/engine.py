@@ -24,6 +24,9 @@ PROJECT: Final = "com.docker.compose.project"
 SERVICE: Final = "com.docker.compose.service"
 ONE_OFF: Final = "com.docker.compose.oneoff"
 SLOT: Final = "org.wharfinger.slot"
+OLDEST: Final = (25, 0)
+"""The engine that first knows a health check's `start_interval`, without which a deploy waits for nothing."""
+
 _CALL_TIMEOUT: Final = 30
 _AT_ONCE: Final = 8
 _PULL_SILENCE: Final = 300  # seconds without any news of a pull
