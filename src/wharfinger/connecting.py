@@ -12,6 +12,7 @@ from wharfinger.edge import Edge
 from wharfinger.engine import Engine
 from wharfinger.hosts import Host
 from wharfinger.hosts.local import LocalHost
+from wharfinger.hosts.ssh import SshHost, way_to
 from wharfinger.model.release import Layout
 from wharfinger.model.stack import Stack
 from wharfinger.project import Place
@@ -56,7 +57,8 @@ def connect(place: Place) -> Iterator[Server]:
     """Yield the server of an environment, connected as long as the block runs; raises NotReady where it cannot be."""
     environment, layout = place.environment, layout_of(place)
     with _host(place) as host:
-        engine = Engine(host.docker_url, host=host.name)
+        inspected = host.inspected if isinstance(host, SshHost) else None
+        engine = Engine(host.docker_url, host=host.name, inspected=inspected)
         edge = Edge(host, engine, layout, environment.edge.project)
         try:
             yield Server(host, engine, edge, layout, place.folder)
@@ -69,8 +71,6 @@ def _host(place: Place) -> Iterator[Host]:
     if place.environment.is_local:
         yield LocalHost()
         return
-    from wharfinger.hosts.ssh import SshHost, way_to
-
     host = SshHost(way_to(place.environment.server, environment=place.environment_name))
     try:
         yield host

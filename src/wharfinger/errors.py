@@ -11,7 +11,7 @@ Exit codes (stable; CI may rely on them):
     6    LockHeld             somebody else deploys this environment
     7    StepFailed           a step failed; the old release serves
     8    NotConfirmed         the plan was declined, or could not be asked about
-    9    ConnectionLost       the connection to the server was lost in mid-run; it says what serves and what was put right
+    9    ConnectionLost       the connection to the server was lost in mid-run; it says what serves and was put right
     130  Interrupted          Ctrl-C; what was begun has been undone (a second one ends that: `invoke recover`)
 """
 

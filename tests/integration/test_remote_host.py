@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -113,6 +114,14 @@ def test_where_that_fails_nothing_that_follows_is_done(host: RemoteHost, folder:
     assert Path(folder / "effect").exists()
 
 
+def test_what_failed_at_the_very_end_is_not_kept_back() -> None:
+    host = RemoteHost("vps1", dial)
+    host.append(PurePosixPath("/proc/none/a.jsonl"), "line")
+
+    with pytest.raises(OSError, match="No such file"):
+        host.close()
+
+
 def test_calls_of_several_threads_do_not_wait_for_each_other(host: RemoteHost, folder: PurePosixPath) -> None:
     os.mkfifo(folder / "pipe")
     waiting = threading.Thread(target=host.run, args=(("cat", str(folder / "pipe")),), kwargs={"timeout": TIMEOUT})
@@ -177,9 +186,9 @@ def test_to_reach_it_again_ends_what_served_before(folder: PurePosixPath) -> Non
     """That one may not have noticed yet that nobody is there any more."""
     host = RemoteHost("vps1", dial)
     old = host.operator()
-    connection = host._connection
-    host._connection = stuck = dial(host.traffic)
+    connection, host._dialled, stuck = host._connection, Future(), dial(host.traffic)
     stuck.hello = connection.hello
+    host._dialled.set_result(stuck)
 
     host.reach_again(within=5)
 

@@ -10,10 +10,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from wharfinger.commands import ssh as commands
 from wharfinger.commands.ssh import Way
@@ -136,6 +136,13 @@ class SshHost(RemoteHost):
                 )
             self._engine = f"unix://{socket}"
         return self._engine
+
+    def inspected(self, labels: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
+        """Return what the server's engine says of all containers with these labels, in one exchange."""
+        if self._engine is None:
+            self.docker_url()  # which says what is missing there
+        found: tuple[Mapping[str, Any], ...] = self._ask("inspected", self._connection.hello.docker, tuple(labels))
+        return found
 
     @contextmanager
     def lend(self, port: int) -> Iterator[None]:
