@@ -156,7 +156,7 @@ class RecordingHost:
             if content is not None and not any(mark in content for mark in unless)
         }
 
-    def write(self, files: Mapping[PurePosixPath, File]) -> None:
+    def write(self, files: Mapping[PurePosixPath, File], *, awaited: bool = True) -> None:
         """Write files; see `Host.write`."""
         for path, file in files.items():
             self.calls.append(("write", path))

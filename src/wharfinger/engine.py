@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -253,18 +253,24 @@ class Engine:
             "label": f"{PROJECT}={project}",
             "event": ["start", "die", "health_status"],
         }
-        stream = self._api.events(filters=filters, since=int(time.time()) - 1)
+        since = int(time.time()) - 1  # so that nothing is missed while the stream is being opened
+        opening: Future[Any] = Future()
 
         def forward() -> None:
+            try:
+                opening.set_result(self._api.events(filters=filters, since=since))
+            except Exception as error:
+                opening.set_exception(error)
+                changes.put(None)
             with contextlib.suppress(Exception):  # closing the stream ends its reader with whatever error it likes
-                for _ in stream:
+                for _ in opening.result():
                     changes.put(None)
 
         threading.Thread(target=forward, daemon=True).start()
         try:
             yield changes
         finally:
-            stream.close()
+            opening.result().close()
 
     def _inspect(self, container: str) -> Container | None:
         import docker

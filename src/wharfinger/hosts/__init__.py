@@ -97,9 +97,10 @@ class Host(Protocol):
         `unless` are left out.
         """
 
-    def write(self, files: Mapping[PurePosixPath, File]) -> None:
+    def write(self, files: Mapping[PurePosixPath, File], *, awaited: bool = True) -> None:
         """Write files, each atomically and durably, making folders as needed.
 
+        Where it is not `awaited`, a failure may be told by what is asked of this host next, which is then not done.
         Raises WharfingerError naming the file that was not written, which is then what it was before.
         """
 

@@ -111,7 +111,7 @@ class LocalHost:
         except IsADirectoryError:
             return None
 
-    def write(self, files: Mapping[PurePosixPath, File]) -> None:
+    def write(self, files: Mapping[PurePosixPath, File], *, awaited: bool = True) -> None:  # noqa: ARG002 - always is
         """Write files; see `Host.write`."""
         for path, file in files.items():
             try:

@@ -139,10 +139,12 @@ class RemoteHost:
         held: dict[str, bytes] = self._ask("read_in", folder, name, last=last, unless=tuple(unless))
         return held
 
-    def write(self, files: Mapping[PurePosixPath, File]) -> None:
+    def write(self, files: Mapping[PurePosixPath, File], *, awaited: bool = True) -> None:
         """Write files; see `Host.write`."""
-        if files:
+        if files and awaited:
             self._do("write", files)
+        elif files:
+            self._defer("write", files)
 
     def create(self, path: PurePosixPath, file: File) -> bool:
         """Write a new file; see `Host.create`."""
