@@ -124,6 +124,8 @@ def want(
         data_files=data | ({".env": File(values["data"], 0o600)} if data else {}),
         edge_files=rendered.edge,
         site=rendered.site.encode() if rendered.site is not None else None,
+        stock=preparing.stock_of_server(place),
+        port=preparing.registry_port(),
     )
 
 

@@ -57,13 +57,13 @@ def _findings(place: Place, server: Server) -> Iterator[Finding]:
     engine = _tool(host, "Docker Engine", ("docker", "version", "--format", "{{.Server.Version}}"), OLDEST)
     yield engine
     yield _tool(host, "Compose", ("docker", "compose", "version", "--short"), _OLDEST_COMPOSE)
-    yield _tool(host, "buildx", ("docker", "buildx", "version"), _OLDEST_BUILDX)
+    yield _tool(server.here, "buildx", ("docker", "buildx", "version"), _OLDEST_BUILDX)
     yield _disk(server)
     if engine.fine:
         yield _clock(host)
         yield from _ports(place, server)
         yield from _runs(place, server)
-        yield _images(host)
+        yield _images(server.here)
 
 
 def _tool(host: Host, name: str, argv: tuple[str, ...], oldest: tuple[int, int]) -> Finding:
