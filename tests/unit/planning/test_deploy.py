@@ -440,7 +440,8 @@ def test_an_image_goes_only_with_the_last_release_that_uses_it() -> None:
 
 
 def test_a_server_elsewhere_gets_the_stock_images_before_what_runs_them() -> None:
-    elsewhere = dataclasses.replace(wanted(), stock=("nginx:1.30", "postgres:17"), port=5055)
+    changed = wanted(fingerprint="another", env_checksum="another")
+    elsewhere = dataclasses.replace(changed, stock=("nginx:1.30", "postgres:17"), port=5055)
 
     first = [type(step).__name__ for step in plan_deploy(elsewhere, empty(elsewhere), LAYOUT).steps]
     later = [type(step).__name__ for step in plan_deploy(elsewhere, serving(elsewhere), LAYOUT).steps]
