@@ -7,8 +7,10 @@ written in one list (`calls`), which they can share, so that a test sees the ord
 # ruff: noqa: ARG002 - what stands in for the world takes all that the world takes
 from __future__ import annotations
 
+import dataclasses
 import io
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -20,8 +22,9 @@ from wharfinger.console import Console
 from wharfinger.console import Step as Shown
 from wharfinger.edge import Edge
 from wharfinger.engine import ONE_OFF, PROJECT, Container, Engine
-from wharfinger.errors import CommandFailed, WharfingerError
-from wharfinger.hosts import Completed, File
+from wharfinger.errors import CommandFailed, ConnectionLost, WharfingerError
+from wharfinger.hosts import Completed, File, operator
+from wharfinger.hosts.operator import Operator
 from wharfinger.model.release import Layout, Slot
 from wharfinger.model.stack import Stack
 from wharfinger.runtimes import Note
@@ -69,6 +72,9 @@ class RecordingHost:
         self.answers: list[Answer] = []
         self.environments: list[Mapping[str, Any]] = []
         self.free = free
+        self.cut = False
+        self.gone = False
+        self.reached_again = False
 
     @property
     def commands(self) -> list[tuple[str, ...]]:
@@ -134,7 +140,23 @@ class RecordingHost:
                 return link.parent / target / path.relative_to(link)
         return path
 
-    def write(self, files: Mapping[PurePosixPath, File]) -> None:
+    def read_all(self, paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, bytes | None]:
+        """Read files; see `Host.read_all`."""
+        return {path: self.read(path) for path in paths}
+
+    def read_in(
+        self, folder: PurePosixPath, name: str | None = None, *, last: int | None = None, unless: Sequence[bytes] = ()
+    ) -> dict[str, bytes]:
+        """Read what a folder holds; see `Host.read_in`."""
+        names = self.names_in(folder)[-last:] if last else self.names_in(folder)
+        held = {each: self.read(folder / each / name if name else folder / each) for each in names}
+        return {
+            each: content
+            for each, content in held.items()
+            if content is not None and not any(mark in content for mark in unless)
+        }
+
+    def write(self, files: Mapping[PurePosixPath, File], *, awaited: bool = True) -> None:
         """Write files; see `Host.write`."""
         for path, file in files.items():
             self.calls.append(("write", path))
@@ -191,6 +213,32 @@ class RecordingHost:
     def docker_url(self) -> str | None:
         """Return None."""
         return None
+
+    def operator(self) -> Operator:
+        """Return who runs this test; by way of another process once the host was reached again."""
+        return dataclasses.replace(operator.current(), by_way_of="recorder" if self.reached_again else "")
+
+    def has_ended(self, holder: Operator) -> bool:
+        """Whether a process of this machine has ended, or served before the host was reached again."""
+        return operator.is_gone(holder) or (self.reached_again and holder == operator.current())
+
+    @contextmanager
+    def lend(self, port: int) -> Iterator[None]:
+        """Record which port, and how long."""
+        self.calls.append(("lend", port))
+        yield
+        self.calls.append(("no longer lend", port))
+
+    def is_reached(self) -> bool:
+        """Whether the connection stands: until a test cuts it."""
+        return not self.cut
+
+    def reach_again(self, *, within: float) -> None:
+        """Stand again, where a test lets it."""
+        self.calls.append(("reach again",))
+        if self.gone:
+            raise ConnectionLost("recorder: no connection")
+        self.cut, self.reached_again = False, True
 
 
 class RecordingEngine(Engine):
@@ -396,7 +444,7 @@ def server(
     """Return a server in memory, with a real `Edge` on it."""
     host = host or RecordingHost()
     engine = engine or RecordingEngine(calls=host.calls)
-    return Server(host, engine, Edge(host, engine, layout, EDGE_PROJECT), layout)
+    return Server(host, engine, Edge(host, engine, layout, EDGE_PROJECT), layout, here=host)
 
 
 def world(

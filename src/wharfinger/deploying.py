@@ -13,9 +13,10 @@ from wharfinger.builds.building import revision
 from wharfinger.carrying_out import Consent, Outcome, carry_out, now
 from wharfinger.connecting import Server, connect
 from wharfinger.console import Console
+from wharfinger.engine import OLDEST
 from wharfinger.errors import NotReady
 from wharfinger.facts import Observed, observe
-from wharfinger.hosts import File, operator
+from wharfinger.hosts import File
 from wharfinger.model.release import RELEASE_ID, Release
 from wharfinger.planning import Plan
 from wharfinger.planning.deploy import Wanted, paths_written, plan_deploy
@@ -37,7 +38,7 @@ def deploy(
     """
     settings = preparing.values_of(place, console, from_environ=from_environ)
     with connect(place) as server:
-        engine_version = server.engine.version()
+        engine_version = version_of(server)
         with console.steps(("check", "build and push")) as steps:
             preparing.ensure_stock(place, console, steps)
             with steps.step("check"):
@@ -57,6 +58,18 @@ def deploy(
 
         outcome = carry_out(make_plan, place, place.stack, server, console, consent)
     _sum_up(outcome, place, images, console, consent, steps.timings)
+
+
+def version_of(server: Server) -> tuple[int, int]:
+    """Return the engine's version; raises NotReady for one that is too old."""
+    version = server.engine.version()
+    if version < OLDEST:
+        has, wants = ".".join(map(str, version)), ".".join(map(str, OLDEST))
+        raise NotReady(
+            f"{server.host.name}: Docker Engine {has} is older than {wants}",
+            fix="invoke doctor says what to install; Debian 13 has a later one, which runs on Debian 12 too",
+        )
+    return version
 
 
 def look(wanted: Wanted, server: Server) -> Observed:
@@ -81,8 +94,8 @@ def want(
         stack=place.stack.name,
         environment=place.environment_name,
         created=now(),
-        by=str(operator.current()),
-        revision=revision(place.folder, server.host) or "",
+        by=str(server.host.operator()),
+        revision=revision(place.folder, server.here) or "",
         images=dict(images),
         services=tuple(place.stack.services),
         fingerprint=hashlib.sha256(f"{neutral.digest()} {env_checksum}".encode()).hexdigest(),
@@ -111,6 +124,8 @@ def want(
         data_files=data | ({".env": File(values["data"], 0o600)} if data else {}),
         edge_files=rendered.edge,
         site=rendered.site.encode() if rendered.site is not None else None,
+        stock=preparing.stock_of_server(place),
+        port=preparing.registry_port(),
     )
 
 

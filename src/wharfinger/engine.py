@@ -10,12 +10,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wharfinger.commands.transfer import TransferLog
-from wharfinger.engine_api import EngineApi
+from wharfinger.engine_api import EngineApi, Stream
 from wharfinger.errors import BuildFailed, CommandFailed, NotReady, WharfingerError
 
 if TYPE_CHECKING:
@@ -25,6 +25,12 @@ PROJECT: Final = "com.docker.compose.project"
 SERVICE: Final = "com.docker.compose.service"
 ONE_OFF: Final = "com.docker.compose.oneoff"
 SLOT: Final = "org.wharfinger.slot"
+OLDEST: Final = (25, 0)
+"""The engine that first knows a health check's `start_interval`, without which a deploy waits for nothing."""
+
+Inspected = Callable[[Sequence[str]], Sequence[Mapping[str, Any]]]
+
+_API: Final = "1.44"  # of engine 25; to ask for it would take a request each time
 _CALL_TIMEOUT: Final = 30
 _AT_ONCE: Final = 8
 _PULL_SILENCE: Final = 300  # seconds without any news of a pull
@@ -62,7 +68,7 @@ class Unhealthy(WharfingerError):
 
 
 def client(url: str | None, *, timeout: int, host: str = "local") -> docker.DockerClient:
-    """Return a connection to an engine (None: this machine's own); one must not be shared between threads.
+    """Return a connection to an engine (None: this machine's own).
 
     `timeout` is in seconds, for one question. Raises NotReady where no engine answers.
     """
@@ -71,7 +77,7 @@ def client(url: str | None, *, timeout: int, host: str = "local") -> docker.Dock
     try:
         if url is None:
             return docker.from_env(version="auto", timeout=timeout)
-        return docker.DockerClient(url, version="auto", timeout=timeout)
+        return docker.DockerClient(url, version=_API, timeout=timeout)
     except docker.errors.DockerException:
         raise NotReady(
             f"{host}: no Docker Engine answers", fix="./run deploy installs and starts one; invoke doctor says more"
@@ -81,10 +87,20 @@ def client(url: str | None, *, timeout: int, host: str = "local") -> docker.Dock
 class Engine:
     """A connection to one Docker Engine, opened at the first question."""
 
-    def __init__(self, url: str | None, *, host: str) -> None:
-        self._url = url
+    def __init__(
+        self, url: Callable[[], str | None] | str | None, *, host: str, inspected: Inspected | None = None
+    ) -> None:
+        """Remember where it is; a function that knows is asked at the first question.
+
+        `inspected` describes all containers with some labels at once, where the engine is far away.
+        """
+        self._where = url
+        self._inspected = inspected
         self._host = host
-        self._api = EngineApi(url, host=host, timeout=_CALL_TIMEOUT)
+        self._api = EngineApi(self._found, host=host, timeout=_CALL_TIMEOUT)
+
+    def _found(self) -> str | None:
+        return self._where() if callable(self._where) else self._where
 
     def close(self) -> None:
         """End the connection; the next question opens another."""
@@ -103,11 +119,14 @@ class Engine:
         `of` says of a project's name whether its containers are wanted; the others are not looked at.
         """
         wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
-        listed = self._api.get("/containers/json", {"all": True, "filters": {"label": wanted}})
-        identifiers = [entry["Id"] for entry in listed if of(entry["Labels"].get(PROJECT, "-"))]
-        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-            found = tuple(pool.map(self._inspect, identifiers))
-        return tuple(sorted((container for container in found if container), key=lambda container: container.name))
+        if self._inspected is not None:
+            described = map(_container, self._inspected(wanted))
+            found = [container for container in described if of(container.project or "-")]
+        else:
+            listed = self._api.get("/containers/json", {"all": True, "filters": {"label": wanted}})
+            inspected = (self._inspect(entry["Id"]) for entry in listed if of(entry["Labels"].get(PROJECT, "-")))
+            found = [container for container in inspected if container]
+        return tuple(sorted(found, key=lambda container: container.name))
 
     def project(self, name: str) -> tuple[Container, ...]:
         """Return the containers of a Compose project, one-off ones aside."""
@@ -151,13 +170,18 @@ class Engine:
         """Whether the engine holds an image, by tag or by digest."""
         return bool(self.names_of(reference))
 
+    def missing(self, images: Sequence[str]) -> list[str]:
+        """Return those of some images that the engine lacks."""
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            return [image for image, there in zip(images, pool.map(self.has_image, images), strict=True) if not there]
+
     def pull(self, reference: str, *, moved: Callable[[int, int], None]) -> None:
         """Fetch an image; `moved` hears of the bytes that have come, and of all. Raises BuildFailed."""
         import docker
         import requests
 
         repository, _, digest = reference.partition("@")
-        log, connection = TransferLog(), client(self._url, timeout=_PULL_SILENCE, host=self._host)
+        log, connection = TransferLog(), client(self._found(), timeout=_PULL_SILENCE, host=self._host)
         try:
             for event in connection.api.pull(repository, tag=digest or None, stream=True, decode=True):
                 log.feed(event)
@@ -231,39 +255,48 @@ class Engine:
             "label": [f"{PROJECT}={project}"],
             "event": ["start", "die", "health_status"],
         }
-        stream = self._api.stream("/events", {"filters": filters, "since": int(time.time()) - 1})
+        since = int(time.time()) - 1  # so that nothing is missed while the stream is being opened
+        opening: Future[Stream] = Future()
 
         def forward() -> None:
+            try:
+                opening.set_result(self._api.stream("/events", {"filters": filters, "since": since}))
+            except Exception as error:
+                opening.set_exception(error)
+                changes.put(None)
             with contextlib.suppress(Exception):  # closing the stream ends its reader with whatever error it likes
-                for _ in stream:
+                for _ in opening.result():
                     changes.put(None)
 
         threading.Thread(target=forward, daemon=True).start()
         try:
             yield changes
         finally:
-            stream.close()
+            opening.result().close()
 
     def _inspect(self, container: str) -> Container | None:
         facts = self._api.get(f"/containers/{container}/json")
-        if facts is None:
-            return None
-        labels, state = facts["Config"]["Labels"], facts["State"]
-        running, networks = state["Status"] == "running", facts["NetworkSettings"]["Networks"]
-        return Container(
-            id=facts["Id"],
-            name=facts["Name"].removeprefix("/"),
-            project=labels.get(PROJECT, ""),
-            service=labels.get(SERVICE, ""),
-            slot=labels.get(SLOT, ""),
-            image=facts["Config"]["Image"],
-            state=state["Status"],
-            health=state.get("Health", {}).get("Status", "none"),
-            exit_code=state["ExitCode"],
-            restarts=facts["RestartCount"],
-            since=state["StartedAt"] if running else state["FinishedAt"],
-            addresses=tuple(network["IPAddress"] for network in networks.values() if network["IPAddress"]),
-        )
+        return None if facts is None else _container(facts)
+
+
+def _container(facts: Mapping[str, Any]) -> Container:
+    """Return what an engine's own description says."""
+    labels, state = facts["Config"]["Labels"], facts["State"]
+    running, networks = state["Status"] == "running", facts["NetworkSettings"]["Networks"]
+    return Container(
+        id=facts["Id"],
+        name=facts["Name"].removeprefix("/"),
+        project=labels.get(PROJECT, ""),
+        service=labels.get(SERVICE, ""),
+        slot=labels.get(SLOT, ""),
+        image=facts["Config"]["Image"],
+        state=state["Status"],
+        health=state.get("Health", {}).get("Status", "none"),
+        exit_code=state["ExitCode"],
+        restarts=facts["RestartCount"],
+        since=state["StartedAt"] if running else state["FinishedAt"],
+        addresses=tuple(network["IPAddress"] for network in networks.values() if network["IPAddress"]),
+    )
 
 
 def _next_change(changes: queue.Queue[None], deadline: float) -> bool:

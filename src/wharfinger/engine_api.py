@@ -12,7 +12,7 @@ import os
 import socket
 import ssl
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -28,9 +28,9 @@ _PLAIN_PORT, _TLS_PORT = 2375, 2376
 class EngineApi:
     """A connection to one engine: each question takes an idle connection or opens one, so threads may share it."""
 
-    def __init__(self, url: str | None, *, host: str, timeout: float) -> None:
-        """Remember where the engine is (None: where $DOCKER_HOST says); `timeout` is in seconds, for one question."""
-        self._url = url or os.environ.get("DOCKER_HOST") or _DEFAULT
+    def __init__(self, find: Callable[[], str | None], *, host: str, timeout: float) -> None:
+        """Remember how to find the engine's URL (None: what $DOCKER_HOST says), and the seconds for one question."""
+        self._find = find
         self._host = host
         self._timeout = timeout
         self._idle: list[http.client.HTTPConnection] = []
@@ -85,12 +85,13 @@ class EngineApi:
             ) from None
 
     def _connection(self) -> http.client.HTTPConnection:
-        address = urlsplit(self._url)
+        url = self._find() or os.environ.get("DOCKER_HOST") or _DEFAULT
+        address = urlsplit(url)
         if address.scheme == "unix":
             return _UnixConnection(address.path, timeout=self._timeout)
         if address.scheme not in {"tcp", "http", "https"} or not address.hostname:
             raise NotReady(
-                f"{self._host}: DOCKER_HOST={self._url}: only unix:// and tcp:// are understood",
+                f"{self._host}: DOCKER_HOST={url}: only unix:// and tcp:// are understood",
                 fix="for a server reached over SSH, name it in stack.yaml: environments.NAME.server",
             )
         if address.scheme == "https" or os.environ.get("DOCKER_TLS_VERIFY"):

@@ -43,6 +43,20 @@ def ensure_stock(place: Place, console: Console, steps: StepList) -> None:
         stock_images.ensure(host, wanted, source=source, say=console.say, progress=_note_in(shown))
 
 
+def stock_of_server(place: Place) -> tuple[str, ...]:
+    """Return the stock images that the edge and the data tier run; of this machine's own server it needs none."""
+    if place.environment.is_local:
+        return ()
+    data = (each for each in place.stack.data.values() if isinstance(each, (Postgres, Redis)))
+    edge = (EDGE_IMAGE,) if place.stack.site is not None else ()
+    return (*edge, *dict.fromkeys(f"{service.engine}:{service.version}" for service in data))
+
+
+def registry_port() -> int:
+    """Return where the embedded registry listens."""
+    return int(os.environ.get(EMBEDDED_PORT_VARIABLE) or EMBEDDED_PORT)
+
+
 def stock_of(place: Place) -> Iterator[str]:
     """Yield the images that a stack takes from a hub or a stand-in, each once or more."""
     stack = place.stack
@@ -82,7 +96,7 @@ def registry_of(place: Place) -> Registry:
     """Return where a stack's images are kept: the registry that it names, or the embedded one."""
     if place.stack.registry is not None:
         return Registry(place.stack.registry)
-    return embedded(port=int(os.environ.get(EMBEDDED_PORT_VARIABLE) or EMBEDDED_PORT))
+    return embedded(port=registry_port())
 
 
 def ignored_by(place: Place) -> builds.Ignored:

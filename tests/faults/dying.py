@@ -81,9 +81,9 @@ def _listen(reached: Callable[[str], None]) -> None:
         reached(f"{facts['event']} {facts.get('verb', '')}".strip())
 
     def and_start(
-        argv: Sequence[str], env: Mapping[str, str | Secret] | None, stdin: IO[bytes] | int
+        argv: Sequence[str], env: Mapping[str, str | Secret] | None, stdin: IO[bytes] | int, host: str
     ) -> subprocess.Popen[bytes]:
-        process = start(argv, env, stdin)
+        process = start(argv, env, stdin, host)
         if tuple(argv[:2]) == ("docker", "build"):
             reached("build")
         return process
@@ -95,8 +95,8 @@ def _listen(reached: Callable[[str], None]) -> None:
 
         return push(self, repository, tag, moved=and_moved)
 
-    def and_write(self: LocalHost, files: Mapping[PurePosixPath, File]) -> None:
-        write(self, files)
+    def and_write(self: LocalHost, files: Mapping[PurePosixPath, File], *, awaited: bool = True) -> None:
+        write(self, files, awaited=awaited)
         for path in files:
             reached(f"write {path.name}")
 

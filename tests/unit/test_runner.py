@@ -17,7 +17,7 @@ from tests.unit.planning.situations import SITE, empty, wanted
 
 from wharfinger import runner
 from wharfinger.console import Step as Shown
-from wharfinger.errors import Interrupted, StepFailed, WharfingerError
+from wharfinger.errors import ConnectionLost, Interrupted, StepFailed, WharfingerError
 from wharfinger.hosts import File
 from wharfinger.journal import Journal
 from wharfinger.planning import Plan
@@ -316,3 +316,34 @@ def test_a_failing_step_does_not_tell_what_it_writes() -> None:
 
     assert "correct-horse" not in str(caught.value) + heard.said + (host.read(PATH) or b"").decode()
     assert host.read(LAYOUT.release("20261120143000") / ".env") is None
+
+
+@dataclass(frozen=True)
+class Cutting(Verb):
+    """A step in which the connection is lost."""
+
+    def run(self, on: World, shown: Shown) -> None:
+        super().run(on, shown)
+        assert isinstance(on.host, RecordingHost)
+        on.host.cut = True
+        raise OSError("socket closed")
+
+
+@dataclass(frozen=True)
+class TidyCutting(Cutting):
+    """The same, once the release counts."""
+
+    tidies: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize("cutting", [Cutting("b"), TidyCutting("b")])
+def test_where_the_connection_is_lost_nothing_is_undone_blindly(cutting: Verb) -> None:
+    host = RecordingHost()
+
+    with pytest.raises(ConnectionLost, match="recorder: the connection was lost in `do b`") as caught:
+        carry_out(Verb("a"), cutting, Tidy("c"), host=host)
+
+    assert host.calls == [("do", "a"), ("do", "b")]
+    assert caught.value.details == (SERVING,)
+    assert "invoke recover" in caught.value.fix
+    assert caught.value.exit_code == 9

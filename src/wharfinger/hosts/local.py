@@ -5,21 +5,28 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Final
 
 from wharfinger.errors import CommandFailed, WharfingerError
-from wharfinger.hosts import Completed, File, leftover, processes
+from wharfinger.hosts import Completed, File, leftover, operator, processes
 from wharfinger.hosts.files import fsync_folder, write_atomically
+from wharfinger.hosts.operator import Operator
 from wharfinger.secrets import Secret
 
 
 class LocalHost:
     """The machine that Wharfinger itself runs on, without SSH."""
 
-    name: Final = "local"
+    def __init__(self, name: str = "local", *, begun: processes.Begun = processes.unheard) -> None:
+        self._name = name
+        self._begun = begun
+
+    @property
+    def name(self) -> str:
+        """How messages call it; see `Host.name`."""
+        return self._name
 
     def run(
         self,
@@ -33,7 +40,16 @@ class LocalHost:
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         """Run a command; see `Host.run`."""
-        done = processes.run(argv, timeout=timeout, stdin=stdin, stdin_path=stdin_path, env=env, on_line=on_line)
+        done = processes.run(
+            argv,
+            timeout=timeout,
+            stdin=stdin,
+            stdin_path=stdin_path,
+            env=env,
+            on_line=on_line,
+            host=self.name,
+            begun=self._begun,
+        )
         if check and done.status != 0:
             raise CommandFailed(argv, done.status, done.stderr, host=self.name)
         return done
@@ -46,7 +62,7 @@ class LocalHost:
         partial = target.with_name(f".{target.name}.part")
         try:
             with open(partial, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-                size, digest = processes.copy_output(argv, file, timeout=timeout)
+                size, digest = processes.copy_output(argv, file, timeout=timeout, host=self.name, begun=self._begun)
                 file.flush()
                 os.fsync(file.fileno())
             partial.rename(target)
@@ -73,17 +89,39 @@ class LocalHost:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def write(self, files: Mapping[PurePosixPath, File]) -> None:
+    def read_all(self, paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, bytes | None]:
+        """Read files; see `Host.read_all`."""
+        return {path: self.read(path) for path in paths}
+
+    def read_in(
+        self, folder: PurePosixPath, name: str | None = None, *, last: int | None = None, unless: Sequence[bytes] = ()
+    ) -> dict[str, bytes]:
+        """Read what a folder holds; see `Host.read_in`."""
+        names = self.names_in(folder)[-last:] if last else self.names_in(folder)
+        held = {each: self._read_file(folder / each / name if name else folder / each) for each in names}
+        return {
+            each: content
+            for each, content in held.items()
+            if content is not None and not any(each in content for each in unless)
+        }
+
+    def _read_file(self, path: PurePosixPath) -> bytes | None:
+        try:
+            return self.read(path)
+        except IsADirectoryError:
+            return None
+
+    def write(self, files: Mapping[PurePosixPath, File], *, awaited: bool = True) -> None:  # noqa: ARG002 - always is
         """Write files; see `Host.write`."""
         for path, file in files.items():
-            with _naming(path):
+            with self._naming(path):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(Path(path), file.content, file.mode)
 
     def create(self, path: PurePosixPath, file: File) -> bool:
         """Write a new file; see `Host.create`."""
         complete = Path(path).with_name(f".{path.name}.{os.getpid()}")
-        with _naming(path):
+        with self._naming(path):
             complete.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(complete, file.content, file.mode)
         try:
@@ -163,14 +201,33 @@ class LocalHost:
         """Return None: the Docker SDK's own default is this machine's."""
         return None
 
+    def operator(self) -> Operator:
+        """Return who runs this process; see `Host.operator`."""
+        return operator.current()
 
-@contextmanager
-def _naming(path: PurePosixPath) -> Iterator[None]:
-    """Say of a failed write which file it was, and where to look."""
-    try:
+    def has_ended(self, holder: Operator) -> bool:
+        """Whether a process has ended; see `Host.has_ended`."""
+        return operator.is_gone(holder)
+
+    @contextmanager
+    def lend(self, port: int) -> Iterator[None]:  # noqa: ARG002 - it is there
+        """Do nothing: it is this machine's own port; see `Host.lend`."""
         yield
-    except OSError as error:
-        raise WharfingerError(
-            f"{LocalHost.name}: {path} was not written: {error.strerror}",
-            fix=f"df -h {path.parent} shows what room there is, and ls -l who may write",
-        ) from error
+
+    def is_reached(self) -> bool:
+        """Return True: nothing lies between."""
+        return True
+
+    def reach_again(self, *, within: float) -> None:
+        """Do nothing: nothing lies between."""
+
+    @contextmanager
+    def _naming(self, path: PurePosixPath) -> Iterator[None]:
+        """Say of a failed write which file it was, and where to look."""
+        try:
+            yield
+        except OSError as error:
+            raise WharfingerError(
+                f"{self.name}: {path} was not written: {error.strerror}",
+                fix=f"df -h {path.parent} shows what room there is, and ls -l who may write",
+            ) from error

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 _OF_REPLICAS: Final = ("scale", "restart")
 _LAST: Final = "RetireReplicas"
+FINISHED: Final = tuple(f'"event": "finished", "outcome": "{end}"}}\n'.encode() for end in ("succeeded", "reverted"))
+"""How the last line of a journal ends that tells of the end of its run; what is written there by `Journal`."""
 
 
 @dataclass(frozen=True, slots=True)
