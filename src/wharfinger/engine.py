@@ -213,10 +213,10 @@ class Engine:
         time-out (in seconds) passes.
         """
         deadline = time.monotonic() + timeout
-        with self._events(project) as changes:
+        with self._events(project) as (changes, exits):
             while True:
                 containers = [each for each in self.project(project) if each.name not in besides]
-                self._refuse_failed(containers)
+                self._refuse_failed(containers, exits)
                 ready = [container for container in containers if container.is_ready]
                 if all(sum(c.service == service for c in ready) >= count for service, count in expected.items()):
                     return
@@ -224,13 +224,13 @@ class Engine:
                 if not _next_change(changes, deadline):
                     raise self._too_late(containers, timeout)
 
-    def _refuse_failed(self, containers: Sequence[Container]) -> None:
+    def _refuse_failed(self, containers: Sequence[Container], exits: Mapping[str, int]) -> None:
         for container in containers:
             # One that is healthy now may have been restarted long ago: the data tier and the edge outlive deploys.
             crashed = container.restarts > 0 and container.health != "healthy"
             if crashed or container.state in {"exited", "dead", "restarting"}:
-                code = f" with code {container.exit_code}" if container.exit_code else ""
-                why = f"exited{code} while starting"
+                code = exits.get(container.id, container.exit_code)  # one that was restarted no longer says
+                why = f"exited{f' with code {code}' if code else ''} while starting"
             elif container.health == "unhealthy":
                 why = "fails its health check"
             else:
@@ -247,9 +247,10 @@ class Engine:
         )
 
     @contextlib.contextmanager
-    def _events(self, project: str) -> Iterator[queue.Queue[None]]:
-        """Yield a queue that gets an item whenever a container of the project changes."""
+    def _events(self, project: str) -> Iterator[tuple[queue.Queue[None], Mapping[str, int]]]:
+        """Yield a queue that gets an item whenever a container of the project changes, and what each exited with."""
         changes: queue.Queue[None] = queue.Queue()
+        exits: dict[str, int] = {}
         filters = {
             "type": ["container"],
             "label": [f"{PROJECT}={project}"],
@@ -265,12 +266,14 @@ class Engine:
                 opening.set_exception(error)
                 changes.put(None)
             with contextlib.suppress(Exception):  # closing the stream ends its reader with whatever error it likes
-                for _ in opening.result():
+                for event in opening.result():
+                    if event["Action"] == "die":
+                        exits[event["Actor"]["ID"]] = int(event["Actor"]["Attributes"]["exitCode"])
                     changes.put(None)
 
         threading.Thread(target=forward, daemon=True).start()
         try:
-            yield changes
+            yield changes, exits
         finally:
             opening.result().close()
 
