@@ -47,9 +47,17 @@ def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -
     except ConnectionLost:
         raise
     except BaseException:
+        _let_go(host, layout, content)
+        raise
+    _let_go(host, layout, content)
+
+
+def _let_go(host: Host, layout: Layout, content: bytes) -> None:
+    try:
+        host.remove_if(layout.lock, content)
+    except OSError:  # of something before, which is told only now: the lock goes all the same
         host.remove_if(layout.lock, content)
         raise
-    host.remove_if(layout.lock, content)
 
 
 def remove_stale(host: Host, layout: Layout) -> bool:
