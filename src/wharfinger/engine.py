@@ -253,7 +253,7 @@ class Engine:
             "label": f"{PROJECT}={project}",
             "event": ["start", "die", "health_status"],
         }
-        since = int(time.time()) - 1  # so that nothing is missed while the stream is being opened
+        since = int(time.time()) - 1
         opening: Future[Any] = Future()
 
         def forward() -> None:
@@ -261,7 +261,7 @@ class Engine:
                 opening.set_result(self._api.events(filters=filters, since=since))
             except Exception as error:
                 opening.set_exception(error)
-                changes.put(None)
+            changes.put(None)  # look again: what happened while it was being opened may have been missed
             with contextlib.suppress(Exception):  # closing the stream ends its reader with whatever error it likes
                 for _ in opening.result():
                     changes.put(None)
