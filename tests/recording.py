@@ -175,7 +175,7 @@ class RecordingHost:
         if self.read(path) == content:
             self.remove(path)
 
-    def append(self, path: PurePosixPath, line: str) -> None:
+    def append(self, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:
         """Append a line; see `Host.append`."""
         held = self.files.get(path, File(b"", 0o600))
         self.files[path] = File(held.content + f"{line}\n".encode(), held.mode)

@@ -256,7 +256,7 @@ class Engine:
             "label": [f"{PROJECT}={project}"],
             "event": ["start", "die", "health_status"],
         }
-        since = int(time.time()) - 1  # so that nothing is missed while the stream is being opened
+        since = int(time.time()) - 1
         opening: Future[Stream] = Future()
 
         def forward() -> None:
@@ -264,7 +264,7 @@ class Engine:
                 opening.set_result(self._api.stream("/events", {"filters": filters, "since": since}))
             except Exception as error:
                 opening.set_exception(error)
-                changes.put(None)
+            changes.put(None)  # look again: what happened while it was being opened may have been missed
             with contextlib.suppress(Exception):  # closing the stream ends its reader with whatever error it likes
                 for event in opening.result():
                     if event["Action"] == "die":

@@ -75,8 +75,8 @@ def _listen(reached: Callable[[str], None]) -> None:
     append, start, push = LocalHost.append, processes._process, Registry.push
     write, remove = LocalHost.write, LocalHost.remove
 
-    def and_append(self: LocalHost, path: PurePosixPath, line: str) -> None:
-        append(self, path, line)
+    def and_append(self: LocalHost, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:
+        append(self, path, line, awaited=awaited)
         facts = json.loads(line)
         reached(f"{facts['event']} {facts.get('verb', '')}".strip())
 

@@ -96,7 +96,7 @@ def test_what_is_not_waited_for_is_on_disk_before_anything_else_happens(
     host: RemoteHost, folder: PurePosixPath
 ) -> None:
     for number in range(50):
-        host.append(folder / "journal" / "a.jsonl", f"line {number}")
+        host.append(folder / "journal" / "a.jsonl", f"line {number}", awaited=False)
 
     assert host.run(("wc", "-l", str(folder / "journal" / "a.jsonl")), timeout=TIMEOUT).stdout.startswith("50 ")
     assert host.traffic.exchanges == 1
@@ -104,7 +104,7 @@ def test_what_is_not_waited_for_is_on_disk_before_anything_else_happens(
 
 def test_where_that_fails_nothing_that_follows_is_done(host: RemoteHost, folder: PurePosixPath) -> None:
     """A journal that cannot be written must not let the step begin that it should tell of."""
-    host.append(PurePosixPath("/proc/none/a.jsonl"), "line")
+    host.append(PurePosixPath("/proc/none/a.jsonl"), "line", awaited=False)
 
     with pytest.raises(OSError, match="No such file"):
         host.write({folder / "effect": File(b"")})
@@ -116,7 +116,7 @@ def test_where_that_fails_nothing_that_follows_is_done(host: RemoteHost, folder:
 
 def test_what_failed_at_the_very_end_is_not_kept_back() -> None:
     host = RemoteHost("vps1", dial)
-    host.append(PurePosixPath("/proc/none/a.jsonl"), "line")
+    host.append(PurePosixPath("/proc/none/a.jsonl"), "line", awaited=False)
 
     with pytest.raises(OSError, match="No such file"):
         host.close()

@@ -110,8 +110,8 @@ class Host(Protocol):
     def remove_if(self, path: PurePosixPath, content: bytes) -> None:
         """Remove a file that holds exactly that, one process at a time; another content stays."""
 
-    def append(self, path: PurePosixPath, line: str) -> None:
-        """Append a line durably."""
+    def append(self, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:
+        """Append a line durably; `awaited` as with `write`."""
 
     def make_folder(self, path: PurePosixPath, *, mode: int = 0o755, owner: int | None = None) -> None:
         """Make a folder and its parents where missing; a new folder gets the mode and, if possible, the owner."""

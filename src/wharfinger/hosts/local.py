@@ -144,7 +144,7 @@ class LocalHost:
         finally:
             os.close(folder)
 
-    def append(self, path: PurePosixPath, line: str) -> None:
+    def append(self, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:  # noqa: ARG002 - always is
         """Append a line; see `Host.append`."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

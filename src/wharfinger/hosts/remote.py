@@ -155,9 +155,10 @@ class RemoteHost:
         """Remove a file of that content; see `Host.remove_if`."""
         self._do("remove_if", path, content)
 
-    def append(self, path: PurePosixPath, line: str) -> None:
+    def append(self, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:
         """Append a line, on disk before anything else happens there; see `Host.append`."""
-        self._defer("append", path, line)
+        ask = self._do if awaited else self._defer
+        ask("append", path, line)
 
     def make_folder(self, path: PurePosixPath, *, mode: int = 0o755, owner: int | None = None) -> None:
         """Make a folder before anything else happens there; see `Host.make_folder`."""
@@ -178,8 +179,8 @@ class RemoteHost:
         return names
 
     def remove(self, path: PurePosixPath) -> None:
-        """Remove a path before anything else happens there; see `Host.remove`."""
-        self._defer("remove", path)
+        """Remove a path; see `Host.remove`."""
+        self._do("remove", path)
 
     def free_bytes(self, path: PurePosixPath) -> int:
         """Measure free space; see `Host.free_bytes`."""

@@ -34,8 +34,8 @@ def run(point: str, words: list[str]) -> None:
     append = RemoteHost.append
     hit: list[str] = []
 
-    def and_hit(self: RemoteHost, path: PurePosixPath, line: str) -> None:
-        append(self, path, line)
+    def and_hit(self: RemoteHost, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:
+        append(self, path, line, awaited=awaited)
         facts = json.loads(line)
         if not hit and where == f"{facts['event']} {facts.get('verb', '')}".strip():
             hit.append(where)
