@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final
 
-from wharfinger import dotenv, preparing
+from wharfinger import certifying, dotenv, preparing
 from wharfinger.builds.building import revision
 from wharfinger.carrying_out import Consent, Outcome, carry_out, now
 from wharfinger.connecting import Server, connect
@@ -48,11 +48,16 @@ def deploy(
             else:
                 with steps.step("build and push") as shown:
                     images = preparing.images_pushed(place, shown, no_cache=no_cache)
-        wanted = dataclasses.replace(want(place, settings, images, engine_version, server), seeded=seeded)
+        wanted = dataclasses.replace(
+            want(place, settings, images, engine_version, server),
+            seeded=seeded,
+            certificates=certifying.wanted(place, touch=not consent.plan_only),
+        )
 
         def make_plan() -> Plan:
             observed = look(wanted, server)
             refuse_unready(wanted, observed, place)
+            certifying.refuse_unfit(place, server.host, server.layout)
             return plan_deploy(wanted, observed, server.layout)
 
         outcome = carry_out(make_plan, place, place.stack, server, console, consent)

@@ -40,6 +40,11 @@ class Edge:
         return f"{self.project}-{SERVICE}-1"
 
     @property
+    def renewal_project(self) -> str:
+        """The Compose project that renews its certificates."""
+        return f"{self.project}-renewal"
+
+    @property
     def site(self) -> str:
         """The name of this environment's site."""
         return self.layout.target.name
@@ -90,6 +95,11 @@ class Edge:
         self._test_or_restore(before)
         self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
 
+    def take_up(self) -> None:
+        """Load what lies on disk, once it passes its test; raises CommandFailed where it does not."""
+        self.host.run(commands.test(self.container), timeout=_TIMEOUT)
+        self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
+
     def restore_site(self, content: bytes | None, live: bytes | None, *, reload: bool = True) -> None:
         """Put back what the site's files held before (None: there were none), and reload an Nginx that runs."""
         self._restore({self.layout.site: content, self.layout.live: live})
@@ -100,8 +110,16 @@ class Edge:
         """Whether any stack on the server is served."""
         return any(name.endswith(".conf") for name in self.host.names_in(self.layout.edge / "sites"))
 
+    def mentions(self, certificate: str) -> bool:
+        """Whether any site or route on the server serves with that certificate."""
+        sites, mark = self.layout.site.parent, f"certs/{certificate}/".encode()
+        names = [name for name in self.host.names_in(sites) if name.endswith(".conf")]
+        return any(mark in (self.host.read(sites / name) or b"") for name in names)
+
     def stop(self) -> None:
-        """Stop Nginx and remove its network and cache; its files stay."""
+        """Stop Nginx and the renewal of certificates, and remove its network and cache; its files stay."""
+        if self.engine.project(self.renewal_project):
+            self.host.run(compose.down(self.renewal_project), timeout=_START_TIMEOUT)
         self.host.run(compose.down(self.project, volumes=True), timeout=_START_TIMEOUT)
 
     def live(self) -> Live | None:

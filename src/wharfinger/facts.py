@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Final, TypeVar
 
@@ -51,6 +52,12 @@ class Observed:
     """How many replicas `scale` asked for, by service; it goes before what the stack file says."""
     maintenance: Maintenance | None = None
     """Who passes while the site is under maintenance; None: it is not."""
+    renewal: tuple[Container, ...] = ()
+    """What renews the edge's certificates."""
+    trust: str | None = field(default=None, repr=False)
+    """The CAs that who asks the site is to trust beside the public ones, as PEM."""
+    clock: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
+    """When this was seen."""
 
     @property
     def edge_is_ready(self) -> bool:
@@ -73,7 +80,7 @@ def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Itera
     live = _in_the_background(edge.live)
     containers = engine.containers(
         {PROJECT: None, ONE_OFF: "False"},
-        of=lambda project: project in {layout.target.name, edge.project} or is_tier(project),
+        of=lambda project: project in {layout.target.name, edge.project, edge.renewal_project} or is_tier(project),
     )
     tiers: dict[str, list[Container]] = {}
     for container in containers:
@@ -102,6 +109,8 @@ def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Itera
         deploying=busy,
         scale=_scale(host, layout),
         maintenance=Maintenance.parse((host.read(layout.maintenance) or b"").decode()),
+        renewal=tuple(container for container in containers if container.project == edge.renewal_project),
+        trust=(host.read(layout.trust) or b"").decode() or None,
     )
 
 

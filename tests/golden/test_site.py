@@ -12,7 +12,8 @@ import pytest
 
 from wharfinger import assets
 from wharfinger.model.release import Live
-from wharfinger.model.site import Site, Tls
+from wharfinger.model.site import Site
+from wharfinger.model.tls import Tls
 from wharfinger.rendering.site import live_default, render_site
 from wharfinger.rendering.templates import Templates
 

@@ -11,7 +11,8 @@ from wharfinger.model.build import BuildSpec
 from wharfinger.model.checks import Checks, LogCheck
 from wharfinger.model.contract import Contract
 from wharfinger.model.hooks import Hooks
-from wharfinger.model.site import Site, Tls
+from wharfinger.model.site import Site
+from wharfinger.model.tls import Tls, Wish, wish
 from wharfinger.model.values import Argv, Duration, Model, Name, Size
 
 _HTTP: Final = 80
@@ -139,6 +140,22 @@ class Deploy(Model):
     """Patterns as in a `.gitignore`, seen from the stack's folder: files whose change is no reason to deploy."""
 
 
+DomainName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+
+
+class ForeignRoute(Model):
+    """A host name whose requests go to something that Wharfinger does not run, and never disturbs."""
+
+    domain: DomainName
+    to: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?:[1-9][0-9]{0,4}$")]
+    """HOST:PORT that speaks HTTP; 127.0.0.1 and localhost mean the server itself."""
+    tls: Tls | None = None
+    """Absent: it answers plain HTTP."""
+    upload_limit: Size = "64m"
+    timeout: Duration = "60s"
+    """How long it may be silent, WebSockets included."""
+
+
 class Edge(Model):
     """The one Nginx of a server, as this environment expects to find it."""
 
@@ -149,6 +166,8 @@ class Edge(Model):
     """Absent: 443, or 8443 for `server: local`."""
     bind: str | None = None
     """The address that it listens on; absent: every one, or only loopback for `server: local`."""
+    routes: Annotated[tuple[ForeignRoute, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
+    """What else the same Nginx serves, beside all stacks."""
 
 
 class Environment(Model):
@@ -156,7 +175,7 @@ class Environment(Model):
 
     server: str
     """`local`, or where OpenSSH finds the server."""
-    domain: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+    domain: DomainName
     aliases: Argv = ()
     """Further host names of the site."""
     tls: Tls | None = None
@@ -193,7 +212,8 @@ class Environment(Model):
         """The public address of the site, without a trailing slash."""
         if self.tls is None:
             return f"http://{self.domain}" + ("" if self.http_port == _HTTP else f":{self.http_port}")
-        return f"https://{self.domain}" + ("" if self.https_port == _HTTPS else f":{self.https_port}")
+        port = self.tls.https_port or self.https_port
+        return f"https://{self.domain}" + ("" if port == _HTTPS else f":{port}")
 
 
 Problem = tuple[tuple[int | str, ...], str]
@@ -232,6 +252,17 @@ class Stack(Model):
         """Whether `image` names an entry of `build` rather than an image from elsewhere."""
         return image in self.build
 
+    def certificates(self, environment_name: str) -> tuple[Wish, ...]:
+        """Return the certificates that an environment needs: its site's, then those of its foreign routes."""
+        environment, owner = self.environments[environment_name], f"{self.name}-{environment_name}"
+        found = []
+        if self.site is not None and environment.tls is not None:
+            found.append(wish(environment.tls, owner, (environment.domain, *environment.aliases)))
+        for route in environment.edge.routes:
+            if route.tls is not None:
+                found.append(wish(route.tls, f"{owner}-{route.domain}", (route.domain,)))
+        return tuple(found)
+
     @property
     def recreated(self) -> tuple[str, ...]:
         """The services that must not overlap with their predecessors."""
@@ -250,6 +281,7 @@ class Stack(Model):
             *self._dangling_scales(),
             *self._dangling_checks(),
             *self._dangling_hooks(),
+            *self._names_served_twice(),
         )
         if problems:
             raise Disagreement(problems)
@@ -290,6 +322,15 @@ class Stack(Model):
             for index, name in enumerate(self.env[variable].services or ()):
                 if name not in known:
                     yield ("env", variable, "services", index), f"no service or data service named {name}"
+
+    def _names_served_twice(self) -> Iterator[Problem]:
+        for name, environment in self.environments.items():
+            served = {environment.domain, *environment.aliases}
+            for index, route in enumerate(environment.edge.routes):
+                if route.domain in served:
+                    place = ("environments", name, "edge", "routes", index, "domain")
+                    yield place, "the site, or another route, has this name"
+                served.add(route.domain)
 
     def _dangling_scales(self) -> Iterator[Problem]:
         for name, environment in self.environments.items():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -13,6 +14,7 @@ from wharfinger.model.release import Layout, Live, Release, other_slot
 from wharfinger.model.stack import Environment, Stack
 from wharfinger.model.values import seconds
 from wharfinger.planning import Plan, hooks
+from wharfinger.planning.certificates import Certificates, certificate_reasons, certificate_steps
 from wharfinger.planning.changes import file_changes, ignored_changes, pruned, reasons, serving
 from wharfinger.planning.checklist import measurements, migration_checks, verification
 from wharfinger.planning.recovery import (
@@ -53,6 +55,7 @@ class Wanted:
     """The site's Nginx file."""
     seeded: bool = False
     """Whether the databases are to have been seeded once, as `up` wants it."""
+    certificates: Certificates = field(default_factory=Certificates)
 
     def expected(self, scaled: Mapping[str, int]) -> dict[str, int]:
         """Return how many containers of each service there are to be; `scaled` is what `scale` asked for."""
@@ -69,6 +72,7 @@ def paths_written(wanted: Wanted, layout: Layout) -> tuple[PurePosixPath, ...]:
         layout.site,
         layout.live,
         layout.seeded,
+        *wanted.certificates.paths(layout),
     )
 
 
@@ -89,16 +93,21 @@ def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     )
     if not why and _wants_seed(wanted, observed, layout):
         why = ("the databases were never seeded",)
+    of_certificates = certificate_reasons(wanted.certificates, observed, layout)
     warnings = tuple(_warnings(wanted, observed, layout))
     if not why:
-        steps = tuple(recovery_steps(observed, layout, alone=True))
+        steps = (
+            *recovery_steps(observed, layout, alone=True),
+            *certificate_steps(wanted.certificates, observed, layout),
+        )
         ignored = ignored_changes(observed.release(observed.current), release)
         now = observed.current or release.id
-        return Plan("deploy", now, steps, left_behind(observed), serving(observed), warnings, ignored=ignored)
+        why = (*of_certificates, *left_behind(observed))
+        return Plan("deploy", now, steps, why, serving(observed), warnings, ignored=ignored)
     steps = tuple(_steps(wanted, observed, layout))
     warnings += tuple(overlap_warnings(wanted.stack, observed, release.id))
     changes = _changes(wanted, observed, layout)
-    why = (*why, *left_behind(observed))
+    why = (*why, *of_certificates, *left_behind(observed))
     on_failure = tuple(hooks.on_failure(wanted.stack, wanted.environment, release.id))
     return Plan("deploy", release.id, steps, why, serving(observed), warnings, changes, on_failure)
 
@@ -125,6 +134,8 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     yield UploadRelease(release.id, wanted.files)
     yield Pull(images)
     yield from edge
+    yield from certificate_steps(wanted.certificates, observed, layout)
+    observed = dataclasses.replace(observed, trust=wanted.certificates.trust)
     if stack.data and _data_differs(wanted, observed, layout):
         before = {name: observed.files[layout.data / name] for name in wanted.data_files}
         yield StartData(tuple(stack.data), wanted.data_files, before)

@@ -77,13 +77,15 @@ def render(
 def _site(stack: Stack, environment_name: str, layout: Layout, templates: Templates) -> str | None:
     if stack.site is None:
         return None
-    environment = stack.environments[environment_name]
+    environment, tls = stack.environments[environment_name], stack.environments[environment_name].tls
+    wishes = {wish.domains[0]: wish.name for wish in stack.certificates(environment_name)}
     return render_site(
         stack.site,
         environment_name=layout.target.name,
         ports={name: service.port for name, service in stack.services.items() if service.port is not None},
         domains=(environment.domain, *environment.aliases),
-        tls=environment.tls,
+        tls=tls and tls.model_copy(update={"https_port": tls.https_port or environment.https_port}),
+        certificate=wishes.get(environment.domain),
         version=EDGE_NGINX,
         templates=templates,
     )

@@ -10,7 +10,8 @@ from typing import Final
 
 from wharfinger.errors import InvalidInput
 from wharfinger.model.release import SLOTS, Live
-from wharfinger.model.site import Cache, Route, Site, Tls
+from wharfinger.model.site import Cache, Route, Site
+from wharfinger.model.tls import Tls
 from wharfinger.model.values import seconds, size_in_bytes
 from wharfinger.rendering.templates import Templates
 
@@ -97,18 +98,22 @@ def render_site(
     tls: Tls | None,
     version: tuple[int, ...],
     templates: Templates,
+    certificate: str | None = None,
 ) -> str:
     """Return the file `sites/NAME.conf` of an edge whose Nginx has `version`.
 
     `environment_name` is STACK-ENV, `ports` where each service listens (all can be probed, routed or not),
-    `domains` the host names. Raises InvalidInput for an Nginx that is too old and for a broken template.
+    `domains` the host names, `certificate` the folder of one that `tls` itself does not name. Raises InvalidInput for
+    an Nginx that is too old and for a broken template.
     """
     if version < OLDEST_NGINX:
         raise InvalidInput(
             f"the edge runs Nginx {_dotted(version)}, and a site needs {_dotted(OLDEST_NGINX)}",
             fix="let the edge run nginx:1.30",
         )
-    view = site_view(site, environment_name=environment_name, ports=ports, domains=domains, tls=tls)
+    view = site_view(
+        site, environment_name=environment_name, ports=ports, domains=domains, tls=tls, certificate=certificate
+    )
     return templates.render("site.conf.j2", site=view)
 
 
@@ -118,7 +123,13 @@ def live_default(live: Live | None) -> str:
 
 
 def site_view(
-    site: Site, *, environment_name: str, ports: Mapping[str, int], domains: Sequence[str], tls: Tls | None
+    site: Site,
+    *,
+    environment_name: str,
+    ports: Mapping[str, int],
+    domains: Sequence[str],
+    tls: Tls | None,
+    certificate: str | None = None,
 ) -> SiteView:
     """Decide everything about a site that its template lays out."""
     return SiteView(
@@ -135,9 +146,9 @@ def site_view(
         connect_timeout=_time(site.timeouts.connect),
         read_timeout=_time(site.timeouts.read),
         snippet=site.snippet.strip("\n"),
-        certificate=tls.certificate if tls else None,
+        certificate=(certificate or tls.certificate) if tls else None,
         health=site.health,
-        https="" if tls is None or tls.https_port == _HTTPS else f":{tls.https_port}",
+        https="" if tls is None or tls.https_port in {None, _HTTPS} else f":{tls.https_port}",
     )
 
 
