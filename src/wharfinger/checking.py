@@ -14,6 +14,7 @@ from wharfinger.commands import compose
 from wharfinger.errors import CommandFailed, InvalidInput
 from wharfinger.hosts import File
 from wharfinger.hosts.local import LocalHost
+from wharfinger.rendering.routes import SERVER_ITSELF
 
 EDGE_IMAGE: Final = "nginx:1.30"
 _TIMEOUT: Final = 60.0
@@ -109,6 +110,7 @@ def _stand_in(folder: Path) -> None:
 def _test_nginx(folder: Path, certificates: Path) -> None:
     argv = (
         *("docker", "run", "--rm", "--pull", "never", "--network", "none", "--read-only"),
+        *("--add-host", f"{SERVER_ITSELF}:127.0.0.1"),
         *("--tmpfs", "/run", "--tmpfs", "/var/cache/nginx", "--tmpfs", "/var/log/nginx"),
         *("--volume", f"{folder.resolve()}:/etc/nginx/wharfinger:ro"),
         *("--volume", f"{certificates}:/etc/nginx/wharfinger/certs:ro", "--entrypoint", "nginx", EDGE_IMAGE),

@@ -116,6 +116,7 @@ def want(
         data_files=data | ({".env": File(values["data"], 0o600)} if data else {}),
         edge_files=rendered.edge,
         site=rendered.site.encode() if rendered.site is not None else None,
+        routes=rendered.routes.encode() if rendered.routes is not None else None,
     )
 
 

@@ -100,6 +100,29 @@ class Edge:
         self.host.run(commands.test(self.container), timeout=_TIMEOUT)
         self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
 
+    def put_routes(self, content: bytes | None) -> None:
+        """Put the environment's foreign routes in place, or none, once the whole configuration passes its test.
+
+        Raises InvalidInput, with the old ones put back byte for byte. What they were lies beside them meanwhile, for
+        `settle_routes`.
+        """
+        path, before = self.layout.routes, self.host.read(self.layout.routes)
+        self.host.write({self.layout.routes_before: File(before or b"")})
+        self._restore({path: content})
+        self._test_or_restore({path: before})
+        self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
+        self.host.remove(self.layout.routes_before)
+
+    def settle_routes(self, *, reload: bool) -> None:
+        """Put back the foreign routes of before, where putting new ones in place was cut off."""
+        before = self.host.read(self.layout.routes_before)
+        if before is None:
+            return
+        self._restore({self.layout.routes: before or None})
+        if reload:
+            self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
+        self.host.remove(self.layout.routes_before)
+
     def restore_site(self, content: bytes | None, live: bytes | None, *, reload: bool = True) -> None:
         """Put back what the site's files held before (None: there were none), and reload an Nginx that runs."""
         self._restore({self.layout.site: content, self.layout.live: live})
@@ -196,7 +219,7 @@ class Edge:
             raise InvalidInput(
                 f"{self.host.name}: Nginx refuses the new configuration; the old one is back in place",
                 details=error.stderr.splitlines()[-5:],
-                fix="correct `site` (and `site.snippet`) in stack.yaml, or the template that it names",
+                fix="correct `site`, `site.snippet` or `edge.routes` in stack.yaml, or your own template",
             ) from None
 
     def _restore(self, before: Mapping[PurePosixPath, bytes | None]) -> None:

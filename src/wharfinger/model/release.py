@@ -158,6 +158,11 @@ class Layout:
         return self.edge / "sites" / f"{self.target.name}.routes.conf"
 
     @property
+    def routes_before(self) -> PurePosixPath:
+        """What they were, as long as new ones are being put in place."""
+        return self.edge / "sites" / f"{self.target.name}.routes.before"
+
+    @property
     def certs(self) -> PurePosixPath:
         """The certificates of the edge, a folder (or a link to one) each."""
         return self.edge / "certs"

@@ -327,6 +327,9 @@ class Stack(Model):
         for name, environment in self.environments.items():
             served = {environment.domain, *environment.aliases}
             for index, route in enumerate(environment.edge.routes):
+                if self.site is None:
+                    yield ("environments", name, "edge", "routes"), "without `site` this stack uses no edge"
+                    break
                 if route.domain in served:
                     place = ("environments", name, "edge", "routes", index, "domain")
                     yield place, "the site, or another route, has this name"

@@ -13,6 +13,7 @@ from wharfinger import assets, dotenv
 from wharfinger.model.release import Layout
 from wharfinger.model.stack import Environment, Stack
 from wharfinger.rendering.compose import render_app_tier, render_data_tier
+from wharfinger.rendering.routes import render_routes
 from wharfinger.rendering.site import live_default, render_site
 from wharfinger.rendering.templates import Templates
 
@@ -32,6 +33,8 @@ class Rendered:
     edge: Mapping[str, bytes]
     """What all sites of the edge share."""
     site: str | None
+    routes: str | None = None
+    """The foreign routes; they are no part of a release, and change without one."""
 
     def digest(self) -> str:
         """Return a checksum that is equal for equal files."""
@@ -71,7 +74,11 @@ def render(
     data = render_data_tier(stack, environment_name, layout=layout, engine_version=engine_version, templates=templates)
     site = _site(stack, environment_name, layout, templates)
     files = {"compose.yaml": app} | ({} if site is None else {"site.conf": site})
-    return Rendered(files, data, edge_files(stack.environments[environment_name]) if site is not None else {}, site)
+    environment = stack.environments[environment_name]
+    shared = edge_files(environment) if site is not None else {}
+    wishes = stack.certificates(environment_name)
+    routes = render_routes(environment, wishes, version=EDGE_NGINX, templates=templates)
+    return Rendered(files, data, shared, site, routes)
 
 
 def _site(stack: Stack, environment_name: str, layout: Layout, templates: Templates) -> str | None:
@@ -116,4 +123,6 @@ def preview(rendered: Rendered, layout: Layout) -> dict[str, bytes]:
     if rendered.site is not None:
         site = f"edge/sites/{layout.target.name}"
         files |= {f"{site}.conf": rendered.site.encode(), f"{site}.live": live_default(None).encode()}
+    if rendered.routes is not None:
+        files[f"edge/sites/{layout.target.name}.routes.conf"] = rendered.routes.encode()
     return files

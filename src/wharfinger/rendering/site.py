@@ -142,9 +142,9 @@ def site_view(
         headers=_headers(site.headers, _variable(environment_name), tls),
         locations=_locations(site),
         cache=_cache(site.cache) if site.cache.enabled else None,
-        upload_limit=_size(site.upload_limit),
-        connect_timeout=_time(site.timeouts.connect),
-        read_timeout=_time(site.timeouts.read),
+        upload_limit=nginx_size(site.upload_limit),
+        connect_timeout=nginx_time(site.timeouts.connect),
+        read_timeout=nginx_time(site.timeouts.read),
         snippet=site.snippet.strip("\n"),
         certificate=(certificate or tls.certificate) if tls else None,
         health=site.health,
@@ -183,8 +183,8 @@ def _location(route: Route) -> Location:
     return Location(
         match=route.path,
         service=route.service,
-        upload_limit=None if route.upload_limit is None else _size(route.upload_limit),
-        timeout=None if route.timeout is None else _time(route.timeout),
+        upload_limit=None if route.upload_limit is None else nginx_size(route.upload_limit),
+        timeout=None if route.timeout is None else nginx_time(route.timeout),
         streaming=route.streaming,
     )
 
@@ -192,9 +192,9 @@ def _location(route: Route) -> Location:
 def _cache(cache: Cache) -> CacheView:
     names = "|".join(re.escape(name) for name in cache.session_cookies)
     return CacheView(
-        ttl=_time(cache.ttl),
-        stale=_time(cache.stale),
-        size=_size(cache.size),
+        ttl=nginx_time(cache.ttl),
+        stale=nginx_time(cache.stale),
+        size=nginx_size(cache.size),
         # The whole header is searched: of two cookies of one name a service may take either.
         signed_in=_quoted(rf"~(^|[;,\s])({names})=") if names else _quoted("~."),
     )
@@ -210,12 +210,14 @@ def _quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
-def _time(duration: str) -> str:
+def nginx_time(duration: str) -> str:
+    """Return a duration as Nginx writes it."""
     exact = seconds(duration)
     return f"{int(exact)}s" if exact.is_integer() and exact >= 1 else f"{max(1, math.ceil(exact * 1000))}ms"
 
 
-def _size(size: str) -> str:
+def nginx_size(size: str) -> str:
+    """Return a size as Nginx writes it."""
     count = size_in_bytes(size)
     for unit, factor in (("m", 2**20), ("k", 2**10)):
         if count and count % factor == 0:

@@ -100,6 +100,27 @@ class RestoreSite:
 
 
 @dataclass(frozen=True, slots=True)
+class SettleRoutes:
+    """Put back the foreign routes that a run was about to change, untested as the new ones may be."""
+
+    reload: bool
+    """Whether there is an Nginx that runs, to take them up."""
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "put the foreign routes back"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Do so, unless they were in place already."""
+        world.edge.settle_routes(reload=self.reload)
+
+    def undo(self, world: World) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class StopData:
     """Stop a data tier that served nobody before the run; its volumes stay."""
 
