@@ -66,6 +66,7 @@ class Deployment:
     domain: str
     http_port: int
     edge: str
+    https_port: int = 0
 
     @property
     def folder(self) -> Path:
@@ -141,7 +142,7 @@ class Deployment:
     def remove(self) -> None:
         """Remove every container, network, volume and image that this deployment made."""
         self.wharfinger("down", "--env", "local", "--volumes", "--yes", status=None)
-        for project in (f"{self.name}-local", self.edge):
+        for project in (f"{self.name}-local", f"{self.edge}-renewal", self.edge):
             docker("compose", "--project-name", project, "down", "--volumes", "--remove-orphans", "--timeout", "1")
         # By name: another deployment of the same source may have the same image under names of its own.
         shown = ("--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}")
@@ -157,7 +158,7 @@ class Deployment:
 def make(folder: Path, source: Path, name: str, registry: str) -> Deployment:
     """Make a project of one stack, a copy of `source` under another name, with ports of its own."""
     http_port, https_port = free_ports(2)
-    made = Deployment(folder, name, f"{name}.localhost", http_port, f"{name}-edge")
+    made = Deployment(folder, name, f"{name}.localhost", http_port, f"{name}-edge", https_port)
     ignored = shutil.ignore_patterns("tests", ".env*", "__pycache__", ".*_cache")
     shutil.copytree(source, made.folder, ignore=ignored)
     for app in made.folder.glob("app.py"):  # else equal sources share an image, and neither can be seen to go

@@ -61,6 +61,7 @@ def test_programs_get_the_release_its_address_and_every_container_of_it(host: Re
         "url": "http://localhost:8080",
         "scale": {},
         "maintenance": None,
+        "certificates": [],
         "unfinished": [],
     }
     assert [service["name"] for service in facts["services"]] == ["api", "worker", "postgres", "redis_queue", "nginx"]
