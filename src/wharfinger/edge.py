@@ -109,7 +109,11 @@ class Edge:
         path, before = self.layout.routes, self.host.read(self.layout.routes)
         self.host.write({self.layout.routes_before: File(before or b"")})
         self._restore({path: content})
-        self._test_or_restore({path: before})
+        try:
+            self._test_or_restore({path: before})
+        except InvalidInput:
+            self.host.remove(self.layout.routes_before)
+            raise
         self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
         self.host.remove(self.layout.routes_before)
 

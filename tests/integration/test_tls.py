@@ -191,7 +191,6 @@ def test_a_refusal_ends_the_deploy_before_anything_is_touched(
     assert secured.certificate["serial"] == before
     assert answer(pebble, "/", secured.acme.authorities.read_text())[0] == 200
     assert len(list((pebble.edge_folder / "renewal" / "orders").glob("*.json"))) == 1
-    assert "already up to date" in pebble.deploy().stderr
 
 
 def chain_of(folder: Path, domains: tuple[str, ...], *, at: datetime | None = None) -> Path:

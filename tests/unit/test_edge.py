@@ -95,6 +95,51 @@ def test_a_site_is_restored_byte_for_byte_or_removed() -> None:
     assert asked(host) == ["reload", "reload"]
 
 
+# Foreign routes
+
+
+def test_routes_are_tested_before_they_are_loaded_and_what_they_were_lies_beside_them_meanwhile() -> None:
+    host = RecordingHost({LAYOUT.routes: b"old routes"})
+
+    edge_of(host).put_routes(b"routes")
+
+    assert contents(host) == {LAYOUT.routes: b"routes"}
+    assert asked(host) == ["test", "reload"]
+    assert [call[:2] for call in host.calls][:2] == [("write", LAYOUT.routes_before), ("write", LAYOUT.routes)]
+
+
+@pytest.mark.parametrize("before", [{}, {LAYOUT.routes: b"old routes"}])
+def test_routes_that_nginx_refuses_leave_the_old_ones(before: dict[object, bytes]) -> None:
+    host = RecordingHost(before)  # type: ignore[arg-type]
+    host.answer("nginx", "-t", status=1, stderr="[emerg] host not found")
+
+    with pytest.raises(InvalidInput) as caught:
+        edge_of(host).put_routes(b"nonsense")
+
+    assert contents(host) == before
+    assert "edge.routes" in caught.value.fix
+
+
+@pytest.mark.parametrize("before", [None, b"old routes"])
+def test_routes_that_were_cut_off_half_way_are_put_back(before: bytes | None) -> None:
+    host = RecordingHost({LAYOUT.routes: b"never tested", LAYOUT.routes_before: before or b""})
+
+    edge_of(host).settle_routes(reload=False)
+
+    assert contents(host) == ({} if before is None else {LAYOUT.routes: before})
+    assert asked(host) == []
+    edge_of(host).settle_routes(reload=True)
+    assert asked(host) == [], "there is nothing to put back"
+
+
+def test_no_routes_are_none() -> None:
+    host = RecordingHost({LAYOUT.routes: b"old routes"})
+
+    edge_of(host).put_routes(None)
+
+    assert contents(host) == {}
+
+
 def test_the_edge_knows_whether_any_site_is_left() -> None:
     host = RecordingHost(OLD_FILES)
     assert edge_of(host).has_sites()
