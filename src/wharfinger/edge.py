@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ _START_TIMEOUT: Final = 120.0
 _PROBE_WITHIN: Final = 10.0
 _PROBE_PAUSE: Final = 0.03
 _QUIET_PAUSE: Final = 0.2
+_SERVER_NAMES: Final = re.compile(rb"^\s*server_name\s+([^;]+);", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Edge:
         `live` is where traffic goes if the site was not known before. Raises InvalidInput, with the old file put
         back byte for byte, when the test fails.
         """
+        self._refuse_names_of_others(content)
         before = {path: self.host.read(path) for path in (self.layout.site, self.layout.live)}
         wanted = {self.layout.site: File(content)}
         if before[self.layout.live] is None:
@@ -106,6 +109,7 @@ class Edge:
         Raises InvalidInput, with the old ones put back byte for byte. What they were lies beside them meanwhile, for
         `settle_routes`.
         """
+        self._refuse_names_of_others(content or b"")
         path, before = self.layout.routes, self.host.read(self.layout.routes)
         self.host.write({self.layout.routes_before: File(before or b"")})
         self._restore({path: content})
@@ -213,6 +217,19 @@ class Edge:
             note(f"{left} connection{'s'[: left != 1]} in use")
             time.sleep(_QUIET_PAUSE)
 
+    def _refuse_names_of_others(self, content: bytes) -> None:
+        """Raise InvalidInput for a host name that another environment has: Nginx would only warn, and choose one."""
+        sites, wanted = self.layout.site.parent, _names(content)
+        own = {self.layout.site.name, self.layout.routes.name}
+        for name in self.host.names_in(sites):
+            if name.endswith(".conf") and name not in own:
+                taken = sorted(each.decode() for each in wanted & _names(self.host.read(sites / name) or b""))
+                if taken:
+                    raise InvalidInput(
+                        f"{self.host.name}: {', '.join(taken)} is served already, by {sites / name}",
+                        fix="choose another `domain`, alias or route, or take down what serves it",
+                    )
+
     def _test_or_restore(self, before: Mapping[PurePosixPath, bytes | None]) -> None:
         try:
             self.host.run(commands.test(self.container), timeout=_TIMEOUT)
@@ -231,6 +248,10 @@ class Edge:
             if content is None:
                 self.host.remove(path)
         self.host.write({path: File(content) for path, content in before.items() if content is not None})
+
+
+def _names(content: bytes) -> set[bytes]:
+    return {name for names in _SERVER_NAMES.findall(content) for name in names.split()}
 
 
 def _reached(answer: Completed) -> bool:

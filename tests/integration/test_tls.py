@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.faults import killing
 from tests.integration.acme import AcmeServer, acme_server, edge_address, wait_until
 from tests.integration.deployments import PEBBLE, Deployment, docker
 
@@ -219,6 +220,34 @@ def test_a_certificate_that_ended_is_told_of_and_the_next_deploy_mends_it(secure
     assert "the certificate ended on" in ran.stderr
     assert secured.certificate["warning"] is None
     assert pebble.wharfinger("health", "--env", "local").status == 0
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "started ObtainCertificate+0.5",
+        pytest.param("started StartRenewal", marks=pytest.mark.long),
+        pytest.param("done ObtainCertificate", marks=pytest.mark.long),
+        pytest.param("done PutSite", marks=pytest.mark.long),
+    ],
+)
+def test_a_run_that_is_killed_amid_certificates_is_put_right(secured: Secured, point: str) -> None:
+    pebble, acme, release = secured.pebble, secured.acme, secured.pebble.status()["release"]
+    alias = f"{point.replace(' ', '-').replace('+', '-').replace('.', '-').lower()}.localhost"
+    acme.lead(alias, edge_address(pebble))
+    if "StartRenewal" in point:
+        docker("rm", "--force", f"{pebble.edge}-renewal-certbot-1")
+    with pebble.edited("stack.yaml", secured.with_tls(), secured.with_tls(alias)):
+        assert killing.hit(pebble, f"kill:{point}", "deploy", "--env", "local").returncode == -9
+        assert answer(pebble, "/", acme.authorities.read_text())[0] == 200
+        assert "and is reverted" in pebble.wharfinger("recover", "--env", "local").stderr
+        assert pebble.status()["release"] == release
+        assert secured.certificate["domains"] == [pebble.domain]
+        assert answer(pebble, "/", acme.authorities.read_text())[0] == 200
+        pebble.deploy()
+        assert secured.certificate["domains"] == [pebble.domain, alias]
+    pebble.deploy()
+    assert secured.certificate["domains"] == [pebble.domain]
 
 
 def test_ones_own_certificate_is_checked_before_it_is_used(secured: Secured, tmp_path: Path) -> None:

@@ -42,9 +42,10 @@ class EndRun:
         data = (target.name,) if self.with_data else ()
         projects = (*data, *(target.app_project(release) for release in self.releases))
         words = (*map(compose.words, projects), *databases.words(target, self.services))
+        of_edge = (compose.words(world.edge.project), compose.words(world.edge.renewal_project))
         left = (
             *world.host.left_running(words, within=_OUTWAITED, end=True),
-            *world.host.left_running((compose.words(world.edge.project),), within=_EDGE_OUTWAITED),
+            *world.host.left_running(of_edge, within=_EDGE_OUTWAITED),
         )
         if left:
             raise StepFailed(f"{world.host.name}: still running: {'; '.join(left)}", fix="end it, then try again")
