@@ -172,7 +172,7 @@ def test_a_renewal_reloads_nginx_only_where_there_is_a_new_certificate(secured: 
     ("alias", "kind", "mend"),
     [
         ("blocked.localhost", "rejectedIdentifier", "correct `domain` and `aliases`"),
-        ("nowhere.example.com", "dns", "let an A or AAAA record"),
+        pytest.param("nowhere.localhost", "connection", "let its DNS lead here", marks=pytest.mark.long),
     ],
 )
 def test_a_refusal_ends_the_deploy_before_anything_is_touched(
@@ -222,13 +222,14 @@ def test_a_certificate_that_ended_is_told_of_and_the_next_deploy_mends_it(secure
     assert pebble.wharfinger("health", "--env", "local").status == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "point",
     [
         "started ObtainCertificate+0.5",
-        pytest.param("started StartRenewal", marks=pytest.mark.long),
-        pytest.param("done ObtainCertificate", marks=pytest.mark.long),
-        pytest.param("done PutSite", marks=pytest.mark.long),
+        "started StartRenewal",
+        "done ObtainCertificate",
+        "done PutSite",
     ],
 )
 def test_a_run_that_is_killed_amid_certificates_is_put_right(secured: Secured, point: str) -> None:
@@ -262,7 +263,15 @@ def test_ones_own_certificate_is_checked_before_it_is_used(secured: Secured, tmp
         refused = pebble.wharfinger("certs.put", "--env", "local", "--folder", str(other), status=3)
         assert f"it is for other.example.com, not for {pebble.domain}" in refused.stderr
         assert not (pebble.edge_folder / "certs" / "own").exists()
+        assert answer(pebble, "/", secured.acme.authorities.read_text())[0] == 200
 
+
+@pytest.mark.long
+def test_ones_own_certificate_serves_and_is_replaced_without_a_deploy(secured: Secured, tmp_path: Path) -> None:
+    pebble = secured.pebble
+    with pebble.edited(
+        "stack.yaml", secured.with_tls(), f"    domain: {pebble.domain}\n    tls: {{certificate: own}}\n"
+    ):
         good = chain_of(tmp_path, (pebble.domain, "www.example.com"))
         pebble.wharfinger("certs.put", "--env", "local", "--folder", str(good))
         # What this machine does not trust, a deploy cannot verify; so the CA is made known to it.
