@@ -49,9 +49,7 @@ def deploy(
                 with steps.step("build and push") as shown:
                     images = preparing.images_pushed(place, shown, no_cache=no_cache)
         wanted = dataclasses.replace(
-            want(place, settings, images, engine_version, server),
-            seeded=seeded,
-            certificates=certifying.wanted(place, touch=not consent.plan_only),
+            want(place, settings, images, engine_version, server, touch=not consent.plan_only), seeded=seeded
         )
 
         def make_plan() -> Plan:
@@ -76,8 +74,10 @@ def want(
     images: Mapping[str, str],
     engine_version: tuple[int, int],
     server: Server,
+    *,
+    touch: bool = True,
 ) -> Wanted:
-    """Return the release to be, with every file of it."""
+    """Return the release to be, with every file of it; a missing local CA is made where `touch` is set."""
     neutral = preparing.render_neutral(place, images, engine_version)
     values = {name: dotenv.dump(_values(settings, place, data=data)).encode() for name, data in _ENV_FILES.items()}
     env_checksum = hashlib.sha256(b"\0".join(values.values())).hexdigest()
@@ -117,6 +117,7 @@ def want(
         edge_files=rendered.edge,
         site=rendered.site.encode() if rendered.site is not None else None,
         routes=rendered.routes.encode() if rendered.routes is not None else None,
+        certificates=certifying.wanted(place, touch=touch),
     )
 
 

@@ -126,7 +126,12 @@ def _certificates(place: Place, server: Server) -> Iterator[Finding]:
     """Look at the certificates that serve, and at those of the user's own that are to."""
     clock, env = datetime.now(UTC), place.environment_name
     sources = {wish.name: wish.tls.source for wish in place.stack.certificates(env)}
-    for one in served(server.host, server.layout):
+    held = served(server.host, server.layout)
+    if any(sources.get(one.name) == "acme" for one in held):
+        runs = any(one.is_ready for one in server.engine.project(server.edge.renewal_project))
+        seen = f"{server.edge.renewal_project} {'runs' if runs else 'does not run'}"
+        yield Finding("renewal", fine=runs, seen=seen, fix="" if runs else f"invoke deploy --env {env} starts it")
+    for one in held:
         warning = one.warning(clock)
         if warning is None and one.certificate is not None:
             yield Finding("certificate", fine=True, seen=f"{one.name} until {one.certificate.ends:%Y-%m-%d}")

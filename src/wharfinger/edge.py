@@ -24,7 +24,7 @@ _START_TIMEOUT: Final = 120.0
 _PROBE_WITHIN: Final = 10.0
 _PROBE_PAUSE: Final = 0.03
 _QUIET_PAUSE: Final = 0.2
-_SERVER_NAMES: Final = re.compile(rb"^\s*server_name\s+([^;]+);", re.MULTILINE)
+_SERVER_NAMES: Final = re.compile(r"^\s*server_name\s+([^;]+);", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,16 +219,16 @@ class Edge:
 
     def _refuse_names_of_others(self, content: bytes) -> None:
         """Raise InvalidInput for a host name that another environment has: Nginx would only warn, and choose one."""
-        sites, wanted = self.layout.site.parent, _names(content)
-        own = {self.layout.site.name, self.layout.routes.name}
-        for name in self.host.names_in(sites):
-            if name.endswith(".conf") and name not in own:
-                taken = sorted(each.decode() for each in wanted & _names(self.host.read(sites / name) or b""))
-                if taken:
-                    raise InvalidInput(
-                        f"{self.host.name}: {', '.join(taken)} is served already, by {sites / name}",
-                        fix="choose another `domain`, alias or route, or take down what serves it",
-                    )
+        wanted, own = names_served(content.decode(errors="replace")), {str(self.layout.site), str(self.layout.routes)}
+        listed = self.host.run(commands.server_names(str(self.layout.site.parent)), timeout=_TIMEOUT, check=False)
+        for line in listed.stdout.splitlines():
+            path, _, directive = line.partition(":")
+            taken = sorted(wanted & names_served(directive))
+            if taken and path not in own:
+                raise InvalidInput(
+                    f"{self.host.name}: {', '.join(taken)} is served already, by {path}",
+                    fix="choose another `domain`, alias or route, or take down what serves it",
+                )
 
     def _test_or_restore(self, before: Mapping[PurePosixPath, bytes | None]) -> None:
         try:
@@ -250,8 +250,9 @@ class Edge:
         self.host.write({path: File(content) for path, content in before.items() if content is not None})
 
 
-def _names(content: bytes) -> set[bytes]:
-    return {name for names in _SERVER_NAMES.findall(content) for name in names.split()}
+def names_served(text: str) -> set[str]:
+    """Return the host names of all `server_name` lines of an Nginx file."""
+    return {name for names in _SERVER_NAMES.findall(text) for name in names.split()}
 
 
 def _reached(answer: Completed) -> bool:

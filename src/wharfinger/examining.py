@@ -77,6 +77,8 @@ def _containers(serving: Wanted, observed: Observed) -> Iterator[Finding]:
         yield _finding("data", name, observed.data, 1)
     if serving.stack.site is not None:
         yield _finding("edge", "nginx", observed.edge, 1)
+    if any(wish.tls.acme is not None for wish in serving.stack.certificates(serving.release.environment)):
+        yield _finding("edge", "certbot", observed.renewal, 1)
 
 
 def _certificates(held: Iterable[Served], observed: Observed) -> Iterator[Finding]:

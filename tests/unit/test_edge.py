@@ -49,7 +49,23 @@ def test_a_new_site_is_tested_before_it_is_loaded_and_knows_where_its_traffic_go
 
     assert contents(host) == {LAYOUT.site: b"site", LAYOUT.live: live_default(GREEN).encode()}
     assert asked(host) == ["test", "reload"]
-    assert [call[0] for call in host.calls] == ["write", "write", "run", "run"]
+    assert [call[0] for call in host.calls] == ["run", "write", "write", "run", "run"]
+
+
+def test_a_name_that_another_environment_serves_is_refused_and_ones_own_is_not() -> None:
+    host = RecordingHost(OLD_FILES)
+    other = LAYOUT.site.with_name("shop-production.conf")
+    host.answer(
+        "grep",
+        stdout=f"{LAYOUT.site}:    server_name a.example.com;\n{other}:    server_name b.example.com c.example.com;\n",
+    )
+
+    edge_of(host).put_site(b"server_name a.example.com;", GREEN)
+    with pytest.raises(InvalidInput) as caught:
+        edge_of(host).put_site(b"server_name a.example.com c.example.com;", GREEN)
+
+    assert caught.value.problem == f"recorder: c.example.com is served already, by {other}"
+    assert host.read(LAYOUT.site) == b"server_name a.example.com;"
 
 
 def test_a_changed_site_does_not_move_the_traffic() -> None:
@@ -105,7 +121,10 @@ def test_routes_are_tested_before_they_are_loaded_and_what_they_were_lies_beside
 
     assert contents(host) == {LAYOUT.routes: b"routes"}
     assert asked(host) == ["test", "reload"]
-    assert [call[:2] for call in host.calls][:2] == [("write", LAYOUT.routes_before), ("write", LAYOUT.routes)]
+    assert [call[:2] for call in host.calls if call[0] == "write"] == [
+        ("write", LAYOUT.routes_before),
+        ("write", LAYOUT.routes),
+    ]
 
 
 @pytest.mark.parametrize("before", [{}, {LAYOUT.routes: b"old routes"}])

@@ -51,6 +51,33 @@ def test_a_pair_is_put_in_place_by_one_link_and_its_key_is_its_owners(pair: tupl
     assert reloads(host) == [], "no site serves with it"
 
 
+def test_stapling_is_on_where_the_certificate_names_who_is_to_be_asked(tmp_path: Path) -> None:
+    host, (chain, key) = RecordingHost(), with_responder(tmp_path)
+    of(host).put("mine", chain, key)
+    assert host.read(LAYOUT.certs / "mine" / "stapling.conf") == b"ssl_stapling on;\n"
+
+
+def with_responder(folder: Path) -> tuple[bytes, bytes]:
+    """Return a certificate that says where is told of its revocation."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.x509.oid import AuthorityInformationAccessOID
+
+    chain, pem = Authority(folder).issue(DOMAINS, NOW)
+    old, key = x509.load_pem_x509_certificate(chain), serialization.load_pem_private_key(pem, None)
+    asked = x509.AccessDescription(
+        AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier("http://ocsp.example.com")
+    )
+    made = (
+        x509.CertificateBuilder(old.issuer, old.subject, old.public_key(), old.serial_number)
+        .not_valid_before(old.not_valid_before_utc)
+        .not_valid_after(old.not_valid_after_utc)
+        .add_extension(x509.AuthorityInformationAccess([asked]), critical=False)
+        .sign(key, hashes.SHA256())  # type: ignore[arg-type]
+    )
+    return made.public_bytes(serialization.Encoding.PEM), pem
+
+
 def test_nginx_takes_up_what_a_site_serves_with(pair: tuple[bytes, bytes]) -> None:
     host = RecordingHost({LAYOUT.site: site("mine")})
     of(host).put("mine", *pair)

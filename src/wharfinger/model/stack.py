@@ -143,6 +143,9 @@ class Deploy(Model):
 DomainName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
 
 
+HostPattern = Annotated[str, Field(pattern=r"^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+
+
 class ForeignRoute(Model):
     """A host name whose requests go to something that Wharfinger does not run, and never disturbs."""
 
@@ -176,8 +179,8 @@ class Environment(Model):
     server: str
     """`local`, or where OpenSSH finds the server."""
     domain: DomainName
-    aliases: Argv = ()
-    """Further host names of the site."""
+    aliases: Annotated[tuple[HostPattern, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
+    """Further host names of the site; `*.example.com` stands for all that are one label longer."""
     tls: Tls | None = None
     """Absent: the site answers plain HTTP."""
     root: str | None = None
@@ -326,6 +329,10 @@ class Stack(Model):
     def _names_served_twice(self) -> Iterator[Problem]:
         for name, environment in self.environments.items():
             served = {environment.domain, *environment.aliases}
+            wild = [alias for alias in environment.aliases if alias.startswith("*.")]
+            if environment.tls is not None and environment.tls.acme is not None and wild:
+                why = f"no certificate over HTTP-01 is for {wild[0]}; give one of your own (`tls.certificate`)"
+                yield ("environments", name, "aliases"), why
             for index, route in enumerate(environment.edge.routes):
                 if self.site is None:
                     yield ("environments", name, "edge", "routes"), "without `site` this stack uses no edge"

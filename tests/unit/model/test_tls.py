@@ -81,6 +81,19 @@ def test_an_environment_needs_its_sites_certificate_and_those_of_its_routes() ->
     assert found == [("atlas.example.com", "www.atlas.example.com"), ("odoo.example.com",)]
 
 
+def test_no_wildcard_is_asked_of_an_acme_server() -> None:
+    environment = {"server": "local", "domain": "a.example.com", "aliases": ["*.example.com"], "tls": {"acme": {}}}
+    with pytest.raises(ValidationError, match="one of your own"):
+        sevra(environments={"local": environment})
+    assert sevra(environments={"local": environment | {"tls": {"certificate": "wild"}}})
+
+
+@pytest.mark.parametrize("alias", ["-x", "a b", "a;b", "*.*.example.com", "A.example.com"])
+def test_an_alias_is_a_host_name(alias: str) -> None:
+    with pytest.raises(ValidationError):
+        sevra(environments={"local": {"server": "local", "domain": "a.example.com", "aliases": [alias]}})
+
+
 @pytest.mark.parametrize("domain", ["atlas.example.com", "www.atlas.example.com", "odoo.example.com"])
 def test_a_name_that_is_served_already_is_no_route(domain: str) -> None:
     routes = [{"domain": "odoo.example.com", "to": "127.0.0.1:8069"}, {"domain": domain, "to": "127.0.0.1:1"}]
