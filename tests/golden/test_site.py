@@ -55,7 +55,7 @@ ROUTES: Final[dict[str, Any]] = {
     "domain": "example.com",
     "edge": {
         "routes": [
-            {"domain": "odoo.example.com", "to": "127.0.0.1:8069", "tls": {"acme": {}, "hsts": "720h"}},
+            {"domain": "odoo.example.com", "to": "127.0.0.1:8069", "tls": {"acme": {}, "hsts": "8760h"}},
             {"domain": "wiki.example.com", "to": "wiki.internal:8080", "upload_limit": "1g", "timeout": "5m"},
             {"domain": "old.example.com", "to": "192.0.2.7:80"},
         ]
