@@ -10,6 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.integration.acme import wait_until
 from tests.integration.deployments import PEBBLE, Deployment, docker
 
 
@@ -72,8 +73,8 @@ def test_changed_routes_are_shown_and_change_without_a_release(pebble: Deploymen
         assert "+    server_name notes.localhost;" in shown.stdout
         assert answer(pebble, "notes.localhost")[0] == 0
         pebble.deploy()
-        assert answer(pebble, "notes.localhost")[0] == 502
-        assert answer(pebble, "wiki.localhost")[0] == 0
+        wait_until(lambda: answer(pebble, "notes.localhost")[0] == 502)  # Nginx tells nobody when a reload is done
+        wait_until(lambda: answer(pebble, "wiki.localhost")[0] == 0)
     assert pebble.status()["release"] == release
 
 

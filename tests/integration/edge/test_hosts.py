@@ -8,7 +8,7 @@ import ssl
 from pathlib import Path, PurePosixPath
 
 import pytest
-from tests.integration.edge.rig import BLUE, IN_CONTAINER, NAME, SECURE, Edge, run, write_site
+from tests.integration.edge.rig import BLUE, IN_CONTAINER, NAME, SECURE, Edge, run, wait_until, write_site
 
 from wharfinger.edge import Edge as Ours
 from wharfinger.engine import Engine
@@ -26,6 +26,15 @@ def ours(edge: Edge, stack: str = "third") -> Ours:
     return Ours(LocalHost(), Engine(None, host="local"), layout, edge.project)
 
 
+def serves(edge: Edge, host: str) -> bool:
+    """Whether a host is served: Nginx tells nobody when a reload is done."""
+    try:
+        edge.get("/page", host=host)
+    except http.client.RemoteDisconnected:
+        return False
+    return True
+
+
 @pytest.fixture
 def with_tls(edge: Edge) -> Edge:
     """The edge with a site that has a certificate."""
@@ -37,6 +46,7 @@ def with_tls(edge: Edge) -> Edge:
     run("docker", "run", "--rm", *mount, *words, *pair, *chain)
     write_site(edge.folder, SECURE, "secure.test", BLUE, Tls(certificate="secure.test"))
     edge.exec("nginx", "-c", f"{IN_CONTAINER}/nginx.conf", "-s", "reload")
+    wait_until(lambda: serves(edge, "secure.test"))
     return edge
 
 
@@ -68,7 +78,8 @@ def test_an_acme_server_is_answered_before_there_is_a_site(edge: Edge) -> None:
     got = edge.get("/.well-known/acme-challenge/token", host="yet.nobody.test")
     assert (got.status, got.body) == (200, "proof")
     with pytest.raises(http.client.RemoteDisconnected):
-        edge.get("/.well-known/acme-challenge/../../../nginx.conf", host="yet.nobody.test")
+        edge.get("/.well-known/acme-challenge/", host="yet.nobody.test")
+    assert edge.get("/.well-known/acme-challenge/../../../nginx.conf", host="yet.nobody.test").status == 400
 
 
 def test_a_site_that_would_break_the_whole_is_refused_and_two_others_serve_on(edge: Edge) -> None:
@@ -76,6 +87,7 @@ def test_a_site_that_would_break_the_whole_is_refused_and_two_others_serve_on(ed
     edge.exec("nginx", "-c", f"{IN_CONTAINER}/nginx.conf", "-s", "reload")
     sites = edge.folder / "sites"
     before = {path.name: path.read_bytes() for path in sites.iterdir()}
+    wait_until(lambda: serves(edge, "other.test"))
     answers = [edge.get("/page", host=host).status for host in ("atlas.test", "other.test")]
 
     # What Nginx refuses, and what it would serve in another's place.
