@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 EDGE = Path("/edge")
 CERTS, ORDERS, STATES = EDGE / "certs", EDGE / "renewal" / "orders", EDGE / "renewal" / "states"
@@ -66,12 +67,12 @@ def renew(name: str, *, force: bool = False) -> tuple[bool, dict[str, list[str]]
     return changed, problem
 
 
-def ask(name: str, order: dict[str, object], *, force: bool) -> dict[str, list[str]] | None:
+def ask(name: str, order: dict[str, Any], *, force: bool) -> dict[str, list[str]] | None:
     """Run certbot, which orders nothing that is not due; return the kinds and words of its failure."""
     logs = Path("/tmp/certbot")  # noqa: S108 - a tmpfs of this container's own
     shutil.rmtree(logs, ignore_errors=True)
     email = ("--email", str(order["email"])) if order.get("email") else ("--register-unsafely-without-email",)
-    domains = [word for domain in order["domains"] for word in ("--domain", str(domain))]  # type: ignore[attr-defined]
+    domains = [word for domain in order["domains"] for word in ("--domain", str(domain))]
     argv = (
         *("certbot", "certonly", "--non-interactive", "--agree-tos", *email, "--server", str(order["directory"])),
         *("--webroot", "--webroot-path", str(EDGE / "acme"), "--key-type", "ecdsa", "--cert-name", name, *domains),
@@ -154,19 +155,20 @@ def note(name: str, problem: dict[str, list[str]] | None) -> None:
     write(STATES / f"{name}.json", json.dumps(state).encode() + b"\n", 0o644)
 
 
-def state_of(name: str) -> dict[str, object]:
+def state_of(name: str) -> dict[str, Any]:
     """Return how it went the last time; nothing where nobody knows."""
     try:
-        return json.loads((STATES / f"{name}.json").read_text())  # type: ignore[no-any-return]
+        found: dict[str, Any] = json.loads((STATES / f"{name}.json").read_text())
     except (OSError, ValueError):
         return {}
+    return found
 
 
 def due(now: float) -> Iterator[str]:
     """Yield the orders to be looked at now: what no site mentions is not renewed."""
     sites = "".join(path.read_text() for path in sorted((EDGE / "sites").glob("*.conf")))
     for path in sorted(ORDERS.glob("*.json")):
-        if f"certs/{path.stem}/" in sites and float(state_of(path.stem).get("next", 0)) <= now:  # type: ignore[arg-type]
+        if f"certs/{path.stem}/" in sites and float(state_of(path.stem).get("next", 0)) <= now:
             yield path.stem
 
 
