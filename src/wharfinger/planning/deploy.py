@@ -24,16 +24,16 @@ from wharfinger.planning.recovery import (
     live_after,
     recovery_steps,
     reverted,
-    routes_in_doubt,
     site_after,
     slot_in_use,
     tiers_after,
 )
+from wharfinger.planning.routes import route_changes, route_reasons, route_steps
 from wharfinger.planning.tiers import overlap_warnings, start_steps
 from wharfinger.steps import Step
 from wharfinger.steps.app import Pull, Retire
 from wharfinger.steps.data import BackUp, Migrate, Seed, StartData
-from wharfinger.steps.edge import PutRoutes, PutSite, StartEdge, Switch
+from wharfinger.steps.edge import PutSite, StartEdge, Switch
 from wharfinger.steps.releases import Prune, Record, UploadRelease
 
 _COMPARED: Final = ("compose.yaml", "site.conf", ".env")
@@ -97,20 +97,21 @@ def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     )
     if not why and _wants_seed(wanted, observed, layout):
         why = ("the databases were never seeded",)
-    apart = certificate_reasons(wanted.certificates, observed, layout)
-    if any(_route_steps(wanted, observed, layout)):
-        apart += ("foreign routes changed",)
+    apart = (
+        *certificate_reasons(wanted.certificates, observed, layout),
+        *route_reasons(wanted.routes, observed, layout),
+    )
     warnings = tuple(_warnings(wanted, observed, layout))
     if not why:
         steps = (
             *recovery_steps(observed, layout, alone=True),
             *certificate_steps(wanted.certificates, observed, layout),
-            *_route_steps(wanted, observed, layout),
+            *route_steps(wanted.routes, wanted.environment, observed, layout),
         )
         ignored = ignored_changes(observed.release(observed.current), release)
         now = observed.current or release.id
         why = (*apart, *left_behind(observed))
-        changes = _route_changes(wanted, observed, layout)
+        changes = route_changes(wanted.routes, observed, layout)
         return Plan("deploy", now, steps, why, serving(observed), warnings, changes, ignored=ignored)
     steps = tuple(_steps(wanted, observed, layout))
     warnings += tuple(overlap_warnings(wanted.stack, observed, release.id))
@@ -126,19 +127,7 @@ def _changes(wanted: Wanted, observed: Observed, layout: Layout) -> tuple[str, .
     before = {name: observed.files[layout.current / name] for name in _COMPARED}
     after = {name: file.content for name, file in wanted.files.items() if name in _COMPARED and name != ".env"}
     ids = (observed.current, wanted.release.id)
-    return (*file_changes(before, after, ids), *_route_changes(wanted, observed, layout))
-
-
-def _route_changes(wanted: Wanted, observed: Observed, layout: Layout) -> tuple[str, ...]:
-    before = {"routes.conf": observed.files.get(layout.routes)}
-    return file_changes(before, {"routes.conf": wanted.routes or b""}, ())
-
-
-def _route_steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]:
-    """Yield the step that changes foreign routes, where they are to change or may never have been tested."""
-    held = observed.files.get(layout.routes)
-    if held != wanted.routes or (routes_in_doubt(observed) and wanted.routes is not None):
-        yield PutRoutes(tuple(route.domain for route in wanted.environment.edge.routes), wanted.routes)
+    return (*file_changes(before, after, ids), *route_changes(wanted.routes, observed, layout))
 
 
 def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]:
@@ -156,7 +145,7 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     yield Pull(images)
     yield from edge
     yield from certificate_steps(wanted.certificates, observed, layout)
-    yield from _route_steps(wanted, observed, layout)
+    yield from route_steps(wanted.routes, wanted.environment, observed, layout)
     observed = dataclasses.replace(observed, trust=wanted.certificates.trust)
     if stack.data and _data_differs(wanted, observed, layout):
         before = {name: observed.files[layout.data / name] for name in wanted.data_files}
