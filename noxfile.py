@@ -16,7 +16,7 @@ nox.options.error_on_missing_interpreters = True
 nox.options.error_on_external_run = True
 
 ROOT = Path(__file__).parent
-TYPED = ("src", "tests", "docs", "benchmarks", "noxfile.py", "tasks.py")
+TYPED = ("src", "tests", "docs", "benchmarks", "compose", "noxfile.py", "tasks.py")
 STACKS = sorted(path.parent.name for path in ROOT.glob("stacks/*/tests"))
 
 # uv reads neither pip's settings nor, by default, the machine's own certificates.

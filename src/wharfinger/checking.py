@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from wharfinger import local_ca
 from wharfinger.commands import compose
 from wharfinger.errors import CommandFailed, InvalidInput
 from wharfinger.hosts import File
 from wharfinger.hosts.files import one_at_a_time
 from wharfinger.hosts.local import LocalHost
+from wharfinger.rendering.routes import SERVER_ITSELF
 
 EDGE_IMAGE: Final = "nginx:1.30"
 _TIMEOUT: Final = 60.0
 _CHECKED: Final = ".checked"
+_CERTIFICATE: Final = re.compile(rb"^\s*ssl_certificate certs/([^/;\s]+)/", re.MULTILINE)
 _TAG: Final = re.compile(rb":tree-[0-9a-f]{16}\b")
 
 
@@ -40,7 +44,7 @@ def _write_and_check(files: Mapping[str, bytes], folder: Path) -> None:
         if name in files:
             _check_compose(folder / name)
     if "edge/nginx.conf" in files:
-        _check_nginx(folder / "edge")
+        _check_nginx(folder / "edge", _certificates(files))
     LocalHost().write({PurePosixPath(marker): File(digest.encode())})
 
 
@@ -86,11 +90,37 @@ def _check_compose(path: Path) -> None:
         ) from None
 
 
-def _check_nginx(folder: Path) -> None:
+def _certificates(files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Return the certificates that rendered sites serve with, and which lie on the server only."""
+    sites = b"\n".join(content for name, content in files.items() if name.startswith("edge/sites/"))
+    return tuple(dict.fromkeys(name.decode() for name in _CERTIFICATE.findall(sites)))
+
+
+def _check_nginx(folder: Path, certificates: tuple[str, ...]) -> None:
+    (folder / "certs").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="wharfinger-certs-") as stand_ins:
+        for name in certificates:
+            _stand_in(Path(stand_ins) / name)
+        _test_nginx(folder, Path(stand_ins))
+
+
+def _stand_in(folder: Path) -> None:
+    """Put a certificate there which nobody trusts, and which goes once Nginx has read it."""
+    from datetime import UTC, datetime
+
+    folder.mkdir()
+    chain, key = local_ca.Authority(folder / "ca").issue(("localhost",), datetime.now(UTC))
+    (folder / "fullchain.pem").write_bytes(chain)
+    (folder / "privkey.pem").write_bytes(key)
+
+
+def _test_nginx(folder: Path, certificates: Path) -> None:
     argv = (
         *("docker", "run", "--rm", "--pull", "never", "--network", "none", "--read-only"),
+        *("--add-host", f"{SERVER_ITSELF}:127.0.0.1"),
         *("--tmpfs", "/run", "--tmpfs", "/var/cache/nginx", "--tmpfs", "/var/log/nginx"),
-        *("--volume", f"{folder.resolve()}:/etc/nginx/wharfinger:ro", "--entrypoint", "nginx", EDGE_IMAGE),
+        *("--volume", f"{folder.resolve()}:/etc/nginx/wharfinger:ro"),
+        *("--volume", f"{certificates}:/etc/nginx/wharfinger/certs:ro", "--entrypoint", "nginx", EDGE_IMAGE),
         *("-t", "-q", "-c", "/etc/nginx/wharfinger/nginx.conf"),
     )
     try:

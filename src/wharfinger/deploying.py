@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final
 
-from wharfinger import dotenv, preparing
+from wharfinger import certifying, dotenv, preparing
 from wharfinger.builds.building import revision
 from wharfinger.carrying_out import Consent, Outcome, carry_out, now
 from wharfinger.connecting import Server, connect
@@ -49,11 +49,14 @@ def deploy(
             else:
                 with steps.step("build and push") as shown:
                     images = preparing.images_pushed(place, shown, no_cache=no_cache)
-        wanted = dataclasses.replace(want(place, settings, images, engine_version, server), seeded=seeded)
+        wanted = dataclasses.replace(
+            want(place, settings, images, engine_version, server, touch=not consent.plan_only), seeded=seeded
+        )
 
         def make_plan() -> Plan:
             observed = look(wanted, server)
             refuse_unready(wanted, observed, place)
+            certifying.refuse_unfit(place, server.host, server.layout)
             return plan_deploy(wanted, observed, server.layout)
 
         outcome = carry_out(make_plan, place, place.stack, server, console, consent)
@@ -84,8 +87,10 @@ def want(
     images: Mapping[str, str],
     engine_version: tuple[int, int],
     server: Server,
+    *,
+    touch: bool = True,
 ) -> Wanted:
-    """Return the release to be, with every file of it."""
+    """Return the release to be, with every file of it; a missing local CA is made where `touch` is set."""
     neutral = preparing.render_neutral(place, images, engine_version)
     values = {name: dotenv.dump(_values(settings, place, data=data)).encode() for name, data in _ENV_FILES.items()}
     env_checksum = hashlib.sha256(b"\0".join(values.values())).hexdigest()
@@ -126,6 +131,8 @@ def want(
         site=rendered.site.encode() if rendered.site is not None else None,
         stock=preparing.stock_of_server(place),
         port=preparing.registry_port(),
+        routes=rendered.routes.encode() if rendered.routes is not None else None,
+        certificates=certifying.wanted(place, touch=touch),
     )
 
 

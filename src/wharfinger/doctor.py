@@ -14,6 +14,7 @@ from typing import Final
 from wharfinger import stock_images
 from wharfinger.connecting import Server, connect
 from wharfinger.console import Console
+from wharfinger.edge_certificates import served
 from wharfinger.engine import OLDEST
 from wharfinger.errors import NotReady, WharfingerError
 from wharfinger.facts import observe
@@ -63,6 +64,7 @@ def _findings(place: Place, server: Server) -> Iterator[Finding]:
         yield _clock(host)
         yield from _ports(place, server)
         yield from _runs(place, server)
+        yield from _certificates(place, server)
         yield _images(server.here)
 
 
@@ -118,6 +120,30 @@ def _runs(place: Place, server: Server) -> Iterator[Finding]:
     observed = observe(server.host, server.engine, server.edge, server.layout, ())
     for run in observed.cut_off:
         yield Finding("last run", fine=False, seen=str(run), fix=f"invoke recover --env {place.environment_name}")
+
+
+def _certificates(place: Place, server: Server) -> Iterator[Finding]:
+    """Look at the certificates that serve, and at those of the user's own that are to."""
+    clock, env = datetime.now(UTC), place.environment_name
+    sources = {wish.name: wish.tls.source for wish in place.stack.certificates(env)}
+    held = served(server.host, server.layout)
+    if any(sources.get(one.name) == "acme" for one in held):
+        runs = any(one.is_ready for one in server.engine.project(server.edge.renewal_project))
+        seen = f"{server.edge.renewal_project} {'runs' if runs else 'does not run'}"
+        yield Finding("renewal", fine=runs, seen=seen, fix="" if runs else f"invoke deploy --env {env} starts it")
+    for one in held:
+        warning = one.warning(clock)
+        if warning is None and one.certificate is not None:
+            yield Finding("certificate", fine=True, seen=f"{one.name} until {one.certificate.ends:%Y-%m-%d}")
+            continue
+        mends = {
+            "acme": f"invoke certs.renew --env {env} says why it was not renewed",
+            "local": f"invoke deploy --env {env} issues a new one",
+        }
+        fix = mends.get(
+            sources.get(one.name, "own"), f"invoke certs.put --env {env} --folder FOLDER puts a newer one there"
+        )
+        yield Finding("certificate", fine=False, seen=warning or one.name, fix=fix)
 
 
 def _images(host: Host) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ SERVICE: Final = "nginx"
 _TIMEOUT: Final = 30.0
 _START_TIMEOUT: Final = 120.0
 _QUIET_PAUSE: Final = 0.2
+_SERVER_NAMES: Final = re.compile(r"^\s*server_name\s+([^;]+);", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class Edge:
     def container(self) -> str:
         """The name of its container."""
         return f"{self.project}-{SERVICE}-1"
+
+    @property
+    def renewal_project(self) -> str:
+        """The Compose project that renews its certificates."""
+        return f"{self.project}-renewal"
 
     @property
     def site(self) -> str:
@@ -79,6 +86,7 @@ class Edge:
         `live` is where traffic goes if the site was not known before. Raises InvalidInput, with the old file put
         back byte for byte, when the test fails.
         """
+        self._refuse_names_of_others(content)
         before = {path: self.host.read(path) for path in (self.layout.site, self.layout.live)}
         wanted = {self.layout.site: File(content)}
         if before[self.layout.live] is None:
@@ -86,6 +94,39 @@ class Edge:
         self.host.write(wanted)
         self._test_or_restore(before)
         self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
+
+    def take_up(self) -> None:
+        """Load what lies on disk, once it passes its test; raises CommandFailed where it does not."""
+        self.host.run(commands.test(self.container), timeout=_TIMEOUT)
+        self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
+
+    def put_routes(self, content: bytes | None) -> None:
+        """Put the environment's foreign routes in place, or none, once the whole configuration passes its test.
+
+        Raises InvalidInput, with the old ones put back byte for byte. What they were lies beside them meanwhile, for
+        `settle_routes`.
+        """
+        self._refuse_names_of_others(content or b"")
+        path, before = self.layout.routes, self.host.read(self.layout.routes)
+        self.host.write({self.layout.routes_before: File(before or b"")})
+        self._restore({path: content})
+        try:
+            self._test_or_restore({path: before})
+        except InvalidInput:
+            self.host.remove(self.layout.routes_before)
+            raise
+        self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
+        self.host.remove(self.layout.routes_before)
+
+    def settle_routes(self, *, reload: bool) -> None:
+        """Put back the foreign routes of before, where putting new ones in place was cut off."""
+        before = self.host.read(self.layout.routes_before)
+        if before is None:
+            return
+        self._restore({self.layout.routes: before or None})
+        if reload:
+            self.host.run(commands.reload(self.container), timeout=_TIMEOUT)
+        self.host.remove(self.layout.routes_before)
 
     def restore_site(self, content: bytes | None, live: bytes | None, *, reload: bool = True) -> None:
         """Put back what the site's files held before (None: there were none), and reload an Nginx that runs."""
@@ -97,8 +138,16 @@ class Edge:
         """Whether any stack on the server is served."""
         return any(name.endswith(".conf") for name in self.host.names_in(self.layout.edge / "sites"))
 
+    def mentions(self, certificate: str) -> bool:
+        """Whether any site or route on the server serves with that certificate."""
+        sites, mark = self.layout.site.parent, f"certs/{certificate}/".encode()
+        names = [name for name in self.host.names_in(sites) if name.endswith(".conf")]
+        return any(mark in (self.host.read(sites / name) or b"") for name in names)
+
     def stop(self) -> None:
-        """Stop Nginx and remove its network and cache; its files stay."""
+        """Stop Nginx and the renewal of certificates, and remove its network and cache; its files stay."""
+        if self.engine.project(self.renewal_project):
+            self.host.run(compose.down(self.renewal_project), timeout=_START_TIMEOUT)
         self.host.run(compose.down(self.project, volumes=True), timeout=_START_TIMEOUT)
 
     def live(self) -> Live | None:
@@ -174,6 +223,19 @@ class Edge:
             note(f"{left} connection{'s'[: left != 1]} in use")
             time.sleep(_QUIET_PAUSE)
 
+    def _refuse_names_of_others(self, content: bytes) -> None:
+        """Raise InvalidInput for a host name that another environment has: Nginx would only warn, and choose one."""
+        wanted, own = names_served(content.decode(errors="replace")), {str(self.layout.site), str(self.layout.routes)}
+        listed = self.host.run(commands.server_names(str(self.layout.site.parent)), timeout=_TIMEOUT, check=False)
+        for line in listed.stdout.splitlines():
+            path, _, directive = line.partition(":")
+            taken = sorted(wanted & names_served(directive))
+            if taken and path not in own:
+                raise InvalidInput(
+                    f"{self.host.name}: {', '.join(taken)} is served already, by {path}",
+                    fix="choose another `domain`, alias or route, or take down what serves it",
+                )
+
     def _test_or_restore(self, before: Mapping[PurePosixPath, bytes | None]) -> None:
         try:
             self.host.run(commands.test(self.container), timeout=_TIMEOUT)
@@ -184,7 +246,7 @@ class Edge:
             raise InvalidInput(
                 f"{self.host.name}: Nginx refuses the new configuration; the old one is back in place",
                 details=error.stderr.splitlines()[-5:],
-                fix="correct `site` (and `site.snippet`) in stack.yaml, or the template that it names",
+                fix="correct `site`, `site.snippet` or `edge.routes` in stack.yaml, or your own template",
             ) from None
 
     def _restore(self, before: Mapping[PurePosixPath, bytes | None]) -> None:
@@ -192,3 +254,8 @@ class Edge:
             if content is None:
                 self.host.remove(path)
         self.host.write({path: File(content) for path, content in before.items() if content is not None})
+
+
+def names_served(text: str) -> set[str]:
+    """Return the host names of all `server_name` lines of an Nginx file."""
+    return {name for names in _SERVER_NAMES.findall(text) for name in names.split()}

@@ -10,6 +10,7 @@ from typing import Final
 from wharfinger import health
 from wharfinger.connecting import connect
 from wharfinger.console import Console
+from wharfinger.edge_certificates import Served, served
 from wharfinger.engine import Container
 from wharfinger.facts import Observed, observe
 from wharfinger.model.checks import Check
@@ -28,7 +29,7 @@ class Finding:
     """One thing that was looked at."""
 
     kind: str
-    """`service`, `data`, `edge`, `check` or `environment`."""
+    """`service`, `data`, `edge`, `certificate`, `check` or `environment`."""
     name: str
     healthy: bool
     seen: str
@@ -44,12 +45,13 @@ def examine(place: Place, console: Console, *, as_json: bool) -> bool:
         observed = observe(server.host, server.engine, server.edge, server.layout, ())
         record = observed.release(observed.current)
         serving = as_it_was(record, place, server) if record is not None else None
+        held = served(server.host, server.layout)
     if serving is None:
         found: tuple[Finding, ...] = (
             Finding("environment", place.target.name, healthy=False, seen="nothing is deployed"),
         )
     else:
-        found = (*_containers(serving, observed), *_answers(serving, observed))
+        found = (*_containers(serving, observed), *_certificates(held, observed), *_answers(serving, observed))
     well = all(finding.healthy for finding in found)
     if as_json:
         console.json(
@@ -75,6 +77,16 @@ def _containers(serving: Wanted, observed: Observed) -> Iterator[Finding]:
         yield _finding("data", name, observed.data, 1)
     if serving.stack.site is not None:
         yield _finding("edge", "nginx", observed.edge, 1)
+    if any(wish.tls.acme is not None for wish in serving.stack.certificates(serving.release.environment)):
+        yield _finding("edge", "certbot", observed.renewal, 1)
+
+
+def _certificates(held: Iterable[Served], observed: Observed) -> Iterator[Finding]:
+    """Yield whether browsers accept each certificate; one that ends soon still is well, and says so."""
+    for one in held:
+        valid = one.certificate is not None and one.certificate.is_valid(observed.clock)
+        ends = f"until {one.certificate.ends:%Y-%m-%d}" if one.certificate is not None else ""
+        yield Finding("certificate", one.name, healthy=valid, seen=one.warning(observed.clock) or ends)
 
 
 def _finding(kind: str, name: str, containers: Iterable[Container], wanted: int) -> Finding:

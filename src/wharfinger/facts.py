@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Final, TypeVar
 
@@ -52,6 +53,12 @@ class Observed:
     """How many replicas `scale` asked for, by service; it goes before what the stack file says."""
     maintenance: Maintenance | None = None
     """Who passes while the site is under maintenance; None: it is not."""
+    renewal: tuple[Container, ...] = ()
+    """What renews the edge's certificates."""
+    trust: str | None = field(default=None, repr=False)
+    """The CAs that who asks the site is to trust beside the public ones, as PEM."""
+    clock: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
+    """When this was seen."""
 
     @property
     def edge_is_ready(self) -> bool:
@@ -70,7 +77,7 @@ def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Itera
         return layout.target.release_of(project) is not None
 
     def is_ours(project: str) -> bool:
-        return project in {layout.target.name, edge.project} or is_tier(project)
+        return project in {layout.target.name, edge.project, edge.renewal_project} or is_tier(project)
 
     # All at once: of a server far away each answer takes as long as all of them.
     asked = _in_the_background(lambda: engine.containers({PROJECT: None, ONE_OFF: "False"}, of=is_ours))
@@ -82,7 +89,7 @@ def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Itera
     doing = _in_the_background(lambda: deploying(host, layout))
     free = _in_the_background(lambda: host.free_bytes(layout.root))
     wanted = tuple(files)
-    held = host.read_all({*wanted, *_TABLES, layout.live, layout.scale, layout.maintenance})
+    held = host.read_all({*wanted, *_TABLES, layout.live, layout.scale, layout.maintenance, layout.trust})
     current = (link() or "").rpartition("/")[2] or None
     containers, busy = asked(), doing()
     tiers: dict[str, list[Container]] = {}
@@ -112,6 +119,8 @@ def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Itera
         deploying=busy,
         scale=_scale(host, layout, held[layout.scale]),
         maintenance=Maintenance.parse((held[layout.maintenance] or b"").decode()),
+        renewal=tuple(container for container in containers if container.project == edge.renewal_project),
+        trust=(held[layout.trust] or b"").decode() or None,
     )
 
 

@@ -32,6 +32,8 @@ class Address:
     tls: bool = False
     token: str | None = field(default=None, repr=False)
     """What lets a request pass while the site is under maintenance."""
+    trust: str | None = field(default=None, repr=False)
+    """CAs that are to be trusted beside the public ones, as PEM."""
 
 
 def failure(address: Address, check: Check) -> str | None:
@@ -68,6 +70,8 @@ def median_latency(address: Address, path: str, *, samples: int) -> float | None
 def _ask(address: Address, check: Check, deadline: float) -> str | None:
     try:
         status, body = _request(address, check, deadline)
+    except ssl.SSLCertVerificationError as error:
+        return f"its certificate is refused: {error.verify_message}"
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         return str(error) or type(error).__name__
     if status != check.status:
@@ -83,7 +87,7 @@ def _request(address: Address, check: Check, deadline: float) -> tuple[int, byte
     connection.sock = socket.create_connection((address.connect_to, address.port), timeout)
     try:
         if address.tls:
-            connection.sock = ssl.create_default_context().wrap_socket(connection.sock, server_hostname=address.host)
+            connection.sock = _context(address).wrap_socket(connection.sock, server_hostname=address.host)
         headers = {"User-Agent": "wharfinger", "Cache-Control": "no-cache", **check.headers}
         if address.token is not None:
             headers[HEADER] = address.token
@@ -93,6 +97,13 @@ def _request(address: Address, check: Check, deadline: float) -> tuple[int, byte
         return response.status, _body(response, deadline)
     finally:
         connection.close()
+
+
+def _context(address: Address) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if address.trust is not None:
+        context.load_verify_locations(cadata=address.trust)
+    return context
 
 
 def _body(response: http.client.HTTPResponse, deadline: float) -> bytes:

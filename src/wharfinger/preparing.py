@@ -16,6 +16,7 @@ from wharfinger.model.stack import Postgres, Redis
 from wharfinger.project import Place
 from wharfinger.registry import EMBEDDED_PORT, EMBEDDED_PORT_VARIABLE, Registry, embedded
 from wharfinger.rendering.release import NO_RELEASE, Rendered, preview, render
+from wharfinger.rendering.renewal import CERTBOT_IMAGE
 from wharfinger.settings import Settings
 
 _FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", re.IGNORECASE | re.MULTILINE)
@@ -62,6 +63,8 @@ def stock_of(place: Place) -> Iterator[str]:
     stack = place.stack
     if stack.site is not None:
         yield EDGE_IMAGE
+    if any(wish.tls.acme is not None for wish in stack.certificates(place.environment_name)):
+        yield CERTBOT_IMAGE
     if stack.build and stack.registry is None:
         yield "registry:2"
     for service in stack.data.values():

@@ -8,6 +8,7 @@ from typing import Any
 from wharfinger.commands import compose
 from wharfinger.connecting import connect
 from wharfinger.console import Console
+from wharfinger.edge_certificates import served
 from wharfinger.engine import Container
 from wharfinger.errors import UsageError
 from wharfinger.facts import Observed, observe
@@ -16,7 +17,9 @@ from wharfinger.project import Place
 
 def status(place: Place, console: Console, *, as_json: bool) -> None:
     """Show the current release, its address, and every container with state, health, image and since when."""
-    observed = _observed(place)
+    with connect(place) as server:
+        observed = observe(server.host, server.engine, server.edge, server.layout, ())
+        held = served(server.host, server.layout)
     current = observed.tiers.get(observed.current or "", ())
     services = [_facts_of(container) for container in (*current, *observed.data, *observed.edge)]
     facts: dict[str, Any] = {
@@ -26,6 +29,7 @@ def status(place: Place, console: Console, *, as_json: bool) -> None:
         "url": place.environment.url if observed.current else None,
         "scale": dict(observed.scale),
         "maintenance": {"allow": list(observed.maintenance.allow)} if observed.maintenance else None,
+        "certificates": [one.facts(observed.clock) for one in held],
         "services": services,
         "unfinished": _unfinished(observed),
     }
@@ -36,7 +40,7 @@ def status(place: Place, console: Console, *, as_json: bool) -> None:
         f"{place.target.name}: "
         + (f"release {observed.current} at {facts['url']}" if observed.current else "nothing deployed")
     )
-    for line in facts["unfinished"]:
+    for line in (*facts["unfinished"], *(one["warning"] for one in facts["certificates"] if one["warning"])):
         console.warn(line)
     if observed.scale:
         console.data("scaled: " + " ".join(f"{name}={count}" for name, count in observed.scale.items()))

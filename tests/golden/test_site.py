@@ -12,7 +12,10 @@ import pytest
 
 from wharfinger import assets
 from wharfinger.model.release import Live
-from wharfinger.model.site import Site, Tls
+from wharfinger.model.site import Site
+from wharfinger.model.stack import Environment
+from wharfinger.model.tls import Tls, Wish
+from wharfinger.rendering.routes import SERVER_ITSELF, render_routes
 from wharfinger.rendering.site import live_default, render_site
 from wharfinger.rendering.templates import Templates
 
@@ -39,14 +42,32 @@ FULL: Final[dict[str, Any]] = {
     "timeouts": {"connect": "1500ms", "read": "1m30s"},
     "snippet": "location = /robots.txt {\n    return 200 'none';\n}\n",
 }
-CASES: Final = {
+CASES: Final[dict[str, tuple[dict[str, Any], Tls | None]]] = {
     "site.conf": (PLAIN, None),
     "site-full.conf": (FULL, Tls(certificate="example.com", https_port=8443, hsts="8760h")),
     "site-uncached.conf": ({**PLAIN, "cache": {"enabled": False}}, None),
 }
+FILES: Final = (*CASES, "routes.conf")
+
+
+ROUTES: Final[dict[str, Any]] = {
+    "server": "deploy@vps1.example.com",
+    "domain": "example.com",
+    "edge": {
+        "routes": [
+            {"domain": "odoo.example.com", "to": "127.0.0.1:8069", "tls": {"acme": {}, "hsts": "8760h"}},
+            {"domain": "wiki.example.com", "to": "wiki.internal:8080", "upload_limit": "1g", "timeout": "5m"},
+            {"domain": "old.example.com", "to": "192.0.2.7:80"},
+        ]
+    },
+}
 
 
 def rendered(case: str) -> str:
+    if case == "routes.conf":
+        environment = Environment.model_validate(ROUTES)
+        wishes = [Wish("example.com", ("odoo.example.com",), Tls.model_validate({"acme": {}}))]
+        return render_routes(environment, wishes, version=(1, 30, 0), templates=Templates.of()) or ""
     section, tls = CASES[case]
     return render_site(
         Site.model_validate(section),
@@ -59,7 +80,7 @@ def rendered(case: str) -> str:
     )
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", FILES)
 def test_a_site_is_written_as_we_keep_it(case: str) -> None:
     """`UPDATE_GOLDEN=1 pytest tests/golden` writes the files anew; read the diff before you commit it."""
     path = GOLDEN / case
@@ -69,7 +90,7 @@ def test_a_site_is_written_as_we_keep_it(case: str) -> None:
     assert rendered(case) == path.read_text()
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", FILES)
 def test_the_nginx_that_will_serve_it_accepts_it_with_no_word(case: str, tmp_path: Path) -> None:
     """Neither slot runs anywhere, and the container has nothing mounted but the folder itself."""
     edge = tmp_path / "edge"
@@ -78,10 +99,13 @@ def test_the_nginx_that_will_serve_it_accepts_it_with_no_word(case: str, tmp_pat
     (edge / "sites" / f"{NAME}.conf").write_text(rendered(case))
     (edge / "sites" / f"{NAME}.live").write_text(live_default(Live("blue", "20261120143000")))
     (edge / "certs" / "example.com").mkdir(parents=True)
+    itself = ("--add-host", f"{SERVER_ITSELF}:127.0.0.1")
     mount = ("-v", f"{edge}:/etc/nginx/wharfinger")
     _run("docker", "run", "--rm", *mount, "--entrypoint", "openssl", IMAGE, *_CERTIFICATE)
 
-    tested = _run("docker", "run", "--rm", *mount, "--entrypoint", "nginx", IMAGE, "-t", "-q", "-c", CONFIGURATION)
+    tested = _run(
+        "docker", "run", "--rm", *itself, *mount, "--entrypoint", "nginx", IMAGE, "-t", "-q", "-c", CONFIGURATION
+    )
 
     assert tested.stderr == ""
 

@@ -146,7 +146,7 @@ class Deployment:
     def remove(self) -> None:
         """Remove every container, network, volume and image that this deployment made."""
         self.wharfinger("down", "--env", self.environment, "--volumes", "--yes", status=None)
-        for project in (f"{self.name}-{self.environment}", self.edge):
+        for project in (f"{self.name}-{self.environment}", f"{self.edge}-renewal", self.edge):
             docker("compose", "--project-name", project, "down", "--volumes", "--remove-orphans", "--timeout", "1")
         # By name: another deployment of the same source may have the same image under names of its own.
         shown = ("--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}")

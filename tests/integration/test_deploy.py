@@ -37,7 +37,7 @@ def test_status_says_what_runs(pebble: Deployment) -> None:
     status = pebble.status()
     assert set(status) == {
         *("stack", "environment", "release", "url", "services"),
-        *("scale", "maintenance", "unfinished"),
+        *("scale", "maintenance", "certificates", "unfinished"),
     }
     assert status["url"] == f"http://{pebble.domain}:{pebble.http_port}"
     states = {service["name"]: (service["state"], service["health"]) for service in status["services"]}

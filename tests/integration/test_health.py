@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 from wharfinger import health
 from wharfinger.health import Address, failure
-from wharfinger.hosts.local import LocalHost
+from wharfinger.local_ca import Authority
 from wharfinger.model.checks import Check
 
 Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
@@ -191,17 +192,32 @@ def test_a_path_that_no_request_can_hold_is_told(site: Site, path: str) -> None:
     assert site.asked == []
 
 
-def test_a_certificate_that_nobody_vouches_for_is_told(site: Site, tmp_path: Path) -> None:
-    argv = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj")
-    files = ("/CN=shop.invalid", "-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "cert"), "-days", "1")
-    LocalHost().run((*argv, *files), timeout=60)
+@pytest.mark.parametrize(
+    ("domain", "trusted", "age", "told"),
+    [
+        ("shop.invalid", True, 0, None),
+        ("shop.invalid", False, 0, "its certificate is refused: unable to get local issuer certificate"),
+        ("other.invalid", True, 0, "its certificate is refused: Hostname mismatch"),
+        ("shop.invalid", True, 400, "its certificate is refused: certificate has expired"),
+    ],
+)
+def test_a_certificate_counts_only_where_a_trusted_ca_gave_it_to_that_name(
+    site: Site, tmp_path: Path, domain: str, trusted: bool, age: int, told: str | None
+) -> None:
+    clock = datetime.now(UTC) - timedelta(days=age)
+    ca = Authority(tmp_path / "ca")
+    chain, key = ca.issue((domain,), clock)
+    (tmp_path / "cert").write_bytes(chain)
+    (tmp_path / "key").write_bytes(key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
     site.socket = context.wrap_socket(site.socket, server_side=True)
+    trust = ca.certificate() if trusted else None
 
-    told = failure(health.Address("https://x", "shop.invalid", "127.0.0.1", site.address.port, tls=True), check())
+    address = health.Address("https://x", "shop.invalid", "127.0.0.1", site.address.port, tls=True, trust=trust)
+    found = failure(address, check())
 
-    assert "certificate verify failed" in str(told)
+    assert found is None if told is None else str(found).startswith(told)
 
 
 def test_an_attempt_that_the_time_out_cuts_off_does_not_hide_what_was_wrong(site: Site) -> None:

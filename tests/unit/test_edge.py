@@ -48,7 +48,23 @@ def test_a_new_site_is_tested_before_it_is_loaded_and_knows_where_its_traffic_go
 
     assert contents(host) == {LAYOUT.site: b"site", LAYOUT.live: live_default(GREEN).encode()}
     assert asked(host) == ["test", "reload"]
-    assert [call[0] for call in host.calls] == ["write", "write", "run", "run"]
+    assert [call[0] for call in host.calls] == ["run", "write", "write", "run", "run"]
+
+
+def test_a_name_that_another_environment_serves_is_refused_and_ones_own_is_not() -> None:
+    host = RecordingHost(OLD_FILES)
+    other = LAYOUT.site.with_name("shop-production.conf")
+    host.answer(
+        "grep",
+        stdout=f"{LAYOUT.site}:    server_name a.example.com;\n{other}:    server_name b.example.com c.example.com;\n",
+    )
+
+    edge_of(host).put_site(b"server_name a.example.com;", GREEN)
+    with pytest.raises(InvalidInput) as caught:
+        edge_of(host).put_site(b"server_name a.example.com c.example.com;", GREEN)
+
+    assert caught.value.problem == f"recorder: c.example.com is served already, by {other}"
+    assert host.read(LAYOUT.site) == b"server_name a.example.com;"
 
 
 def test_a_changed_site_does_not_move_the_traffic() -> None:
@@ -92,6 +108,54 @@ def test_a_site_is_restored_byte_for_byte_or_removed() -> None:
     edge.restore_site(None, None)
     assert contents(host) == {}
     assert asked(host) == ["reload", "reload"]
+
+
+# Foreign routes
+
+
+def test_routes_are_tested_before_they_are_loaded_and_what_they_were_lies_beside_them_meanwhile() -> None:
+    host = RecordingHost({LAYOUT.routes: b"old routes"})
+
+    edge_of(host).put_routes(b"routes")
+
+    assert contents(host) == {LAYOUT.routes: b"routes"}
+    assert asked(host) == ["test", "reload"]
+    assert [call[:2] for call in host.calls if call[0] == "write"] == [
+        ("write", LAYOUT.routes_before),
+        ("write", LAYOUT.routes),
+    ]
+
+
+@pytest.mark.parametrize("before", [{}, {LAYOUT.routes: b"old routes"}])
+def test_routes_that_nginx_refuses_leave_the_old_ones(before: dict[object, bytes]) -> None:
+    host = RecordingHost(before)  # type: ignore[arg-type]
+    host.answer("nginx", "-t", status=1, stderr="[emerg] host not found")
+
+    with pytest.raises(InvalidInput) as caught:
+        edge_of(host).put_routes(b"nonsense")
+
+    assert contents(host) == before
+    assert "edge.routes" in caught.value.fix
+
+
+@pytest.mark.parametrize("before", [None, b"old routes"])
+def test_routes_that_were_cut_off_half_way_are_put_back(before: bytes | None) -> None:
+    host = RecordingHost({LAYOUT.routes: b"never tested", LAYOUT.routes_before: before or b""})
+
+    edge_of(host).settle_routes(reload=False)
+
+    assert contents(host) == ({} if before is None else {LAYOUT.routes: before})
+    assert asked(host) == []
+    edge_of(host).settle_routes(reload=True)
+    assert asked(host) == [], "there is nothing to put back"
+
+
+def test_no_routes_are_none() -> None:
+    host = RecordingHost({LAYOUT.routes: b"old routes"})
+
+    edge_of(host).put_routes(None)
+
+    assert contents(host) == {}
 
 
 def test_the_edge_knows_whether_any_site_is_left() -> None:

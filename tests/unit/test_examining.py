@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from wharfinger import examining, health
 from wharfinger.connecting import Server
 from wharfinger.engine import Container
 from wharfinger.hosts import File
+from wharfinger.local_ca import Authority
 from wharfinger.project import Place
 
 PLACE = Place(Path("/p"), Path("/p/stacks/sevra-atlas"), STACK, "local")
@@ -111,3 +113,18 @@ def test_where_nothing_is_deployed_nothing_is_well(monkeypatch: pytest.MonkeyPat
 
     assert not examining.examine(PLACE, heard.console, as_json=True)
     assert findings(heard)["findings"][0]["seen"] == "nothing is deployed"
+
+
+@pytest.mark.parametrize(("age", "well"), [(0, True), (380, True), (400, False)])
+def test_a_certificate_is_well_until_it_ends_and_warned_of_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, age: int, well: bool
+) -> None:
+    host, heard = on(monkeypatch, *WELL), Heard()
+    chain, _ = Authority(tmp_path).issue(("atlas.example.com",), datetime.now(UTC) - timedelta(days=age))
+    host.write({LAYOUT.site: File(b"ssl_certificate certs/mine/fullchain.pem;"), LAYOUT.chain("mine"): File(chain)})
+
+    assert examining.examine(PLACE, heard.console, as_json=True) == well
+
+    (found,) = (each for each in findings(heard)["findings"] if each["kind"] == "certificate")
+    assert found["healthy"] == well
+    assert ("ends on" in found["seen"]) == (age == 380)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from wharfinger.connecting import Server
 from wharfinger.engine import Container
 from wharfinger.errors import UsageError
 from wharfinger.hosts import File
+from wharfinger.local_ca import Authority
 from wharfinger.project import Place
 
 PLACE = Place(Path("/p"), Path("/p/stacks/sevra-atlas"), STACK, "local")
@@ -61,6 +63,7 @@ def test_programs_get_the_release_its_address_and_every_container_of_it(host: Re
         "url": "http://localhost:8080",
         "scale": {},
         "maintenance": None,
+        "certificates": [],
         "unfinished": [],
     }
     assert [service["name"] for service in facts["services"]] == ["api", "worker", "postgres", "redis_queue", "nginx"]
@@ -180,3 +183,21 @@ def test_there_are_no_logs_where_nothing_is_deployed(monkeypatch: pytest.MonkeyP
         status.logs(PLACE, (), lines=5, follow=False)
 
     assert caught.value.fix == "invoke deploy --env local"
+
+
+@pytest.mark.parametrize(("age", "told"), [(0, None), (380, "in 16 days"), (400, "browsers refuse the site")])
+def test_a_certificate_that_ends_soon_is_told_of(
+    host: RecordingHost, tmp_path: Path, age: int, told: str | None
+) -> None:
+    chain, _ = Authority(tmp_path).issue(("atlas.example.com",), datetime.now(UTC) - timedelta(days=age))
+    site = b"    ssl_certificate certs/mine/fullchain.pem;\n"
+    host.write({LAYOUT.site: File(site), LAYOUT.chain("mine"): File(chain)})
+    shown, heard = Heard(), Heard()
+
+    status.status(PLACE, shown.console, as_json=True)
+    status.status(PLACE, heard.console, as_json=False)
+
+    (found,) = json.loads(shown.data)["certificates"]
+    assert found["domains"] == ["atlas.example.com"]
+    assert (found["warning"] is None) == (told is None)
+    assert (told or "") in heard.said

@@ -24,6 +24,12 @@ def reload(container: str) -> tuple[str, ...]:
     return ("docker", "exec", container, "nginx", "-c", _CONFIGURATION, "-s", "reload")
 
 
+def server_names(folder: str) -> tuple[str, ...]:
+    """List the lines of all sites in a folder that name a host, each as PATH:LINE."""
+    words = ("--recursive", "--include=*.conf", "--with-filename", "--extended-regexp")
+    return ("grep", *words, r"^[[:space:]]*server_name[[:space:]]", folder)
+
+
 def read_live(container: str, site: str) -> tuple[str, ...]:
     """Ask which slot and release a site's traffic goes to."""
     return ("docker", "exec", container, *_CONTROL, f"http://edge/live/{site}")

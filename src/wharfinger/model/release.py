@@ -153,6 +153,35 @@ class Layout:
         return self.edge / "sites" / f"{self.target.name}.live"
 
     @property
+    def routes(self) -> PurePosixPath:
+        """The foreign routes that this environment declares, as an Nginx file."""
+        return self.edge / "sites" / f"{self.target.name}.routes.conf"
+
+    @property
+    def routes_before(self) -> PurePosixPath:
+        """What they were, as long as new ones are being put in place."""
+        return self.edge / "sites" / f"{self.target.name}.routes.before"
+
+    @property
+    def certs(self) -> PurePosixPath:
+        """The certificates of the edge, a folder (or a link to one) each."""
+        return self.edge / "certs"
+
+    def chain(self, certificate: str) -> PurePosixPath:
+        """The public part of one certificate: the site's own and those that vouch for it."""
+        return self.certs / certificate / "fullchain.pem"
+
+    @property
+    def trust(self) -> PurePosixPath:
+        """The CAs that who asks this environment's site is to trust beside the public ones; absent: none."""
+        return self.certs / ".trust" / f"{self.target.name}.pem"
+
+    @property
+    def renewal(self) -> PurePosixPath:
+        """What renews the edge's certificates."""
+        return self.edge / "renewal"
+
+    @property
     def maintenance(self) -> PurePosixPath:
         """Whether the site is under maintenance, from which an edge that restarts knows; absent: it is not."""
         return self.edge / "sites" / f"{self.target.name}.maintenance"

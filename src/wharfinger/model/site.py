@@ -93,14 +93,3 @@ class Site(Model):
         if twice := sorted({path for path in paths if paths.count(path) > 1}):
             raise ValueError(f"more than one route for {', '.join(twice)}")
         return self
-
-
-class Tls(Model):
-    """How an environment's site serves HTTPS."""
-
-    certificate: str
-    """The folder under the edge's `certs/` that holds fullchain.pem and privkey.pem."""
-    https_port: Annotated[int, Field(ge=1, le=65535)] = 443
-    """The port that visitors see, to which plain HTTP is sent on."""
-    hsts: WholeSeconds | None = None
-    """How long browsers shall refuse plain HTTP for this site; absent: they are not told."""

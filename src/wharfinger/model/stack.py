@@ -11,7 +11,8 @@ from wharfinger.model.build import BuildSpec
 from wharfinger.model.checks import Checks, LogCheck
 from wharfinger.model.contract import Contract
 from wharfinger.model.hooks import Hooks
-from wharfinger.model.site import Site, Tls
+from wharfinger.model.site import Site
+from wharfinger.model.tls import Tls, Wish, wish
 from wharfinger.model.values import Argv, Duration, Model, Name, Size
 
 _HTTP: Final = 80
@@ -139,6 +140,25 @@ class Deploy(Model):
     """Patterns as in a `.gitignore`, seen from the stack's folder: files whose change is no reason to deploy."""
 
 
+DomainName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+
+
+HostPattern = Annotated[str, Field(pattern=r"^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+
+
+class ForeignRoute(Model):
+    """A host name whose requests go to something that Wharfinger does not run, and never disturbs."""
+
+    domain: DomainName
+    to: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?:[1-9][0-9]{0,4}$")]
+    """HOST:PORT that speaks HTTP; 127.0.0.1 and localhost mean the server itself."""
+    tls: Tls | None = None
+    """Absent: it answers plain HTTP."""
+    upload_limit: Size = "64m"
+    timeout: Duration = "60s"
+    """How long it may be silent, WebSockets included."""
+
+
 class Edge(Model):
     """The one Nginx of a server, as this environment expects to find it."""
 
@@ -149,6 +169,8 @@ class Edge(Model):
     """Absent: 443, or 8443 for `server: local`."""
     bind: str | None = None
     """The address that it listens on; absent: every one, or only loopback for `server: local`."""
+    routes: Annotated[tuple[ForeignRoute, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
+    """What else the same Nginx serves, beside all stacks."""
 
 
 LOCAL: Final = "local"
@@ -159,9 +181,9 @@ class Environment(Model):
 
     server: Annotated[str, Field(pattern=r"^[^-\s]\S*$")]
     """`local`, or what OpenSSH calls the server: `user@host`, `ssh://user@host:port` or a name of ssh_config."""
-    domain: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
-    aliases: Argv = ()
-    """Further host names of the site."""
+    domain: DomainName
+    aliases: Annotated[tuple[HostPattern, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
+    """Further host names of the site; `*.example.com` stands for all that are one label longer."""
     tls: Tls | None = None
     """Absent: the site answers plain HTTP."""
     root: str | None = None
@@ -196,7 +218,8 @@ class Environment(Model):
         """The public address of the site, without a trailing slash."""
         if self.tls is None:
             return f"http://{self.domain}" + ("" if self.http_port == _HTTP else f":{self.http_port}")
-        return f"https://{self.domain}" + ("" if self.https_port == _HTTPS else f":{self.https_port}")
+        port = self.tls.https_port or self.https_port
+        return f"https://{self.domain}" + ("" if port == _HTTPS else f":{port}")
 
 
 Problem = tuple[tuple[int | str, ...], str]
@@ -235,6 +258,17 @@ class Stack(Model):
         """Whether `image` names an entry of `build` rather than an image from elsewhere."""
         return image in self.build
 
+    def certificates(self, environment_name: str) -> tuple[Wish, ...]:
+        """Return the certificates that an environment needs: its site's, then those of its foreign routes."""
+        environment, owner = self.environments[environment_name], f"{self.name}-{environment_name}"
+        found = []
+        if self.site is not None and environment.tls is not None:
+            found.append(wish(environment.tls, owner, (environment.domain, *environment.aliases)))
+        for route in environment.edge.routes:
+            if route.tls is not None:
+                found.append(wish(route.tls, f"{owner}-{route.domain}", (route.domain,)))
+        return tuple(found)
+
     @property
     def recreated(self) -> tuple[str, ...]:
         """The services that must not overlap with their predecessors."""
@@ -253,6 +287,7 @@ class Stack(Model):
             *self._dangling_scales(),
             *self._dangling_checks(),
             *self._dangling_hooks(),
+            *self._names_served_twice(),
         )
         if problems:
             raise Disagreement(problems)
@@ -293,6 +328,22 @@ class Stack(Model):
             for index, name in enumerate(self.env[variable].services or ()):
                 if name not in known:
                     yield ("env", variable, "services", index), f"no service or data service named {name}"
+
+    def _names_served_twice(self) -> Iterator[Problem]:
+        for name, environment in self.environments.items():
+            served = {environment.domain, *environment.aliases}
+            wild = [alias for alias in environment.aliases if alias.startswith("*.")]
+            if environment.tls is not None and environment.tls.acme is not None and wild:
+                why = f"no certificate over HTTP-01 is for {wild[0]}; give one of your own (`tls.certificate`)"
+                yield ("environments", name, "aliases"), why
+            for index, route in enumerate(environment.edge.routes):
+                if self.site is None:
+                    yield ("environments", name, "edge", "routes"), "without `site` this stack uses no edge"
+                    break
+                if route.domain in served:
+                    place = ("environments", name, "edge", "routes", index, "domain")
+                    yield place, "the site, or another route, has this name"
+                served.add(route.domain)
 
     def _dangling_scales(self) -> Iterator[Problem]:
         for name, environment in self.environments.items():

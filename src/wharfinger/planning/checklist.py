@@ -24,6 +24,7 @@ def address_of(environment: Environment, observed: Observed) -> Address:
         port=environment.http_port if environment.tls is None else environment.https_port,
         tls=environment.tls is not None,
         token=observed.maintenance.token if observed.maintenance is not None else None,
+        trust=observed.trust,
     )
 
 

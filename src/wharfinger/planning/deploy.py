@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -13,6 +14,7 @@ from wharfinger.model.release import Layout, Live, Release, other_slot
 from wharfinger.model.stack import Environment, Stack
 from wharfinger.model.values import seconds
 from wharfinger.planning import Plan, hooks
+from wharfinger.planning.certificates import Certificates, certificate_reasons, certificate_steps
 from wharfinger.planning.changes import file_changes, ignored_changes, pruned, reasons, serving
 from wharfinger.planning.checklist import measurements, migration_checks, verification
 from wharfinger.planning.recovery import (
@@ -28,6 +30,7 @@ from wharfinger.planning.recovery import (
     tiers_after,
     with_edge,
 )
+from wharfinger.planning.routes import route_changes, route_reasons, route_steps
 from wharfinger.planning.tiers import overlap_warnings, start_steps
 from wharfinger.steps import Step
 from wharfinger.steps.app import Pull, Retire, Supply
@@ -59,6 +62,9 @@ class Wanted:
     """Where this machine's own registry listens."""
     seeded: bool = False
     """Whether the databases are to have been seeded once, as `up` wants it."""
+    routes: bytes | None = None
+    """The Nginx file of the environment's foreign routes."""
+    certificates: Certificates = field(default_factory=Certificates)
 
     def expected(self, scaled: Mapping[str, int]) -> dict[str, int]:
         """Return how many containers of each service there are to be; `scaled` is what `scale` asked for."""
@@ -75,6 +81,8 @@ def paths_written(wanted: Wanted, layout: Layout) -> tuple[PurePosixPath, ...]:
         layout.site,
         layout.live,
         layout.seeded,
+        layout.routes,
+        *wanted.certificates.paths(layout),
     )
 
 
@@ -95,16 +103,26 @@ def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     )
     if not why and _wants_seed(wanted, observed, layout):
         why = ("the databases were never seeded",)
+    apart = (
+        *certificate_reasons(wanted.certificates, observed, layout),
+        *route_reasons(wanted.routes, observed, layout),
+    )
     warnings = tuple(_warnings(wanted, observed, layout))
     if not why:
-        steps = tuple(recovery_steps(observed, layout, alone=True))
+        steps = (
+            *recovery_steps(observed, layout, alone=True),
+            *certificate_steps(wanted.certificates, observed, layout),
+            *route_steps(wanted.routes, wanted.environment, observed, layout),
+        )
         ignored = ignored_changes(observed.release(observed.current), release)
         now = observed.current or release.id
-        return Plan("deploy", now, steps, left_behind(observed), serving(observed), warnings, ignored=ignored)
+        why = (*apart, *left_behind(observed))
+        changes = route_changes(wanted.routes, observed, layout)
+        return Plan("deploy", now, steps, why, serving(observed), warnings, changes, ignored=ignored)
     steps = tuple(_steps(wanted, observed, layout))
     warnings += tuple(overlap_warnings(wanted.stack, observed, release.id))
     changes = _changes(wanted, observed, layout)
-    why = (*why, *left_behind(observed))
+    why = (*why, *apart, *left_behind(observed))
     on_failure = tuple(hooks.on_failure(wanted.stack, wanted.environment, release.id))
     return Plan("deploy", release.id, steps, why, serving(observed), warnings, changes, on_failure)
 
@@ -114,7 +132,8 @@ def _changes(wanted: Wanted, observed: Observed, layout: Layout) -> tuple[str, .
         return ()
     before = {name: observed.files[layout.current / name] for name in _COMPARED}
     after = {name: file.content for name, file in wanted.files.items() if name in _COMPARED and name != ".env"}
-    return file_changes(before, after, (observed.current, wanted.release.id))
+    ids = (observed.current, wanted.release.id)
+    return (*file_changes(before, after, ids), *route_changes(wanted.routes, observed, layout))
 
 
 def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]:
@@ -132,6 +151,9 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
         yield Supply(wanted.stock, wanted.port)
     yield Pull(images)
     yield from edge
+    yield from certificate_steps(wanted.certificates, observed, layout)
+    yield from route_steps(wanted.routes, wanted.environment, observed, layout)
+    observed = dataclasses.replace(observed, trust=wanted.certificates.trust)
     if with_data:
         before = {name: observed.files[layout.data / name] for name in wanted.data_files}
         yield StartData(tuple(stack.data), wanted.data_files, before)

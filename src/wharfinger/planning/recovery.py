@@ -24,6 +24,7 @@ from wharfinger.steps.recovery import (
     RestoreReplicas,
     RestoreSite,
     SettleMaintenance,
+    SettleRoutes,
     StartAgain,
     StopData,
     StopEdge,
@@ -172,6 +173,11 @@ def edge_in_doubt(observed: Observed) -> bool:
     return any("StartEdge" in run.begun and "StartEdge" not in run.done for run in observed.cut_off)
 
 
+def routes_in_doubt(observed: Observed) -> bool:
+    """Whether the foreign routes may have been written without having been tested."""
+    return any("PutRoutes" in run.begun and "PutRoutes" not in run.done for run in observed.cut_off)
+
+
 def site_after(observed: Observed, layout: Layout) -> tuple[bytes | None, bytes | None]:
     """Return what the site's file and its live default hold once `recovery_steps` are done."""
     live, fallback = live_after(observed), observed.files[layout.live]
@@ -233,6 +239,8 @@ def _traffic_back(observed: Observed, layout: Layout, *, alone: bool) -> Iterato
             back = [RestoreSite(site, fallback, reload=ready)]
         elif alone:
             back = [RestoreSite(None, None, reload=ready)]
+    if routes_in_doubt(observed):
+        back.insert(0, SettleRoutes(reload=ready))
     if not ready:  # no Nginx must start with a site that was never tested
         yield from back
     live, wanted = observed.live, live_after(observed)

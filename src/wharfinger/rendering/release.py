@@ -13,6 +13,7 @@ from wharfinger import assets, dotenv
 from wharfinger.model.release import Layout
 from wharfinger.model.stack import Environment, Stack
 from wharfinger.rendering.compose import render_app_tier, render_data_tier
+from wharfinger.rendering.routes import render_routes
 from wharfinger.rendering.site import live_default, render_site
 from wharfinger.rendering.templates import Templates
 
@@ -32,6 +33,8 @@ class Rendered:
     edge: Mapping[str, bytes]
     """What all sites of the edge share."""
     site: str | None
+    routes: str | None = None
+    """The foreign routes; they are no part of a release, and change without one."""
 
     def digest(self) -> str:
         """Return a checksum that is equal for equal files."""
@@ -71,19 +74,25 @@ def render(
     data = render_data_tier(stack, environment_name, layout=layout, engine_version=engine_version, templates=templates)
     site = _site(stack, environment_name, layout, templates)
     files = {"compose.yaml": app} | ({} if site is None else {"site.conf": site})
-    return Rendered(files, data, edge_files(stack.environments[environment_name]) if site is not None else {}, site)
+    environment = stack.environments[environment_name]
+    shared = edge_files(environment) if site is not None else {}
+    wishes = stack.certificates(environment_name)
+    routes = render_routes(environment, wishes, version=EDGE_NGINX, templates=templates)
+    return Rendered(files, data, shared, site, routes)
 
 
 def _site(stack: Stack, environment_name: str, layout: Layout, templates: Templates) -> str | None:
     if stack.site is None:
         return None
-    environment = stack.environments[environment_name]
+    environment, tls = stack.environments[environment_name], stack.environments[environment_name].tls
+    wishes = {wish.domains[0]: wish.name for wish in stack.certificates(environment_name)}
     return render_site(
         stack.site,
         environment_name=layout.target.name,
         ports={name: service.port for name, service in stack.services.items() if service.port is not None},
         domains=(environment.domain, *environment.aliases),
-        tls=environment.tls,
+        tls=tls and tls.model_copy(update={"https_port": tls.https_port or environment.https_port}),
+        certificate=wishes.get(environment.domain),
         version=EDGE_NGINX,
         templates=templates,
     )
@@ -114,4 +123,6 @@ def preview(rendered: Rendered, layout: Layout) -> dict[str, bytes]:
     if rendered.site is not None:
         site = f"edge/sites/{layout.target.name}"
         files |= {f"{site}.conf": rendered.site.encode(), f"{site}.live": live_default(None).encode()}
+    if rendered.routes is not None:
+        files[f"edge/sites/{layout.target.name}.routes.conf"] = rendered.routes.encode()
     return files

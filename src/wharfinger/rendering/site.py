@@ -10,7 +10,8 @@ from typing import Final
 
 from wharfinger.errors import InvalidInput
 from wharfinger.model.release import SLOTS, Live
-from wharfinger.model.site import Cache, Route, Site, Tls
+from wharfinger.model.site import Cache, Route, Site
+from wharfinger.model.tls import Tls
 from wharfinger.model.values import seconds, size_in_bytes
 from wharfinger.rendering.templates import Templates
 
@@ -97,18 +98,22 @@ def render_site(
     tls: Tls | None,
     version: tuple[int, ...],
     templates: Templates,
+    certificate: str | None = None,
 ) -> str:
     """Return the file `sites/NAME.conf` of an edge whose Nginx has `version`.
 
     `environment_name` is STACK-ENV, `ports` where each service listens (all can be probed, routed or not),
-    `domains` the host names. Raises InvalidInput for an Nginx that is too old and for a broken template.
+    `domains` the host names, `certificate` the folder of one that `tls` itself does not name. Raises InvalidInput for
+    an Nginx that is too old and for a broken template.
     """
     if version < OLDEST_NGINX:
         raise InvalidInput(
             f"the edge runs Nginx {_dotted(version)}, and a site needs {_dotted(OLDEST_NGINX)}",
             fix="let the edge run nginx:1.30",
         )
-    view = site_view(site, environment_name=environment_name, ports=ports, domains=domains, tls=tls)
+    view = site_view(
+        site, environment_name=environment_name, ports=ports, domains=domains, tls=tls, certificate=certificate
+    )
     return templates.render("site.conf.j2", site=view)
 
 
@@ -118,7 +123,13 @@ def live_default(live: Live | None) -> str:
 
 
 def site_view(
-    site: Site, *, environment_name: str, ports: Mapping[str, int], domains: Sequence[str], tls: Tls | None
+    site: Site,
+    *,
+    environment_name: str,
+    ports: Mapping[str, int],
+    domains: Sequence[str],
+    tls: Tls | None,
+    certificate: str | None = None,
 ) -> SiteView:
     """Decide everything about a site that its template lays out."""
     return SiteView(
@@ -131,13 +142,13 @@ def site_view(
         headers=_headers(site.headers, _variable(environment_name), tls),
         locations=_locations(site),
         cache=_cache(site.cache) if site.cache.enabled else None,
-        upload_limit=_size(site.upload_limit),
-        connect_timeout=_time(site.timeouts.connect),
-        read_timeout=_time(site.timeouts.read),
+        upload_limit=nginx_size(site.upload_limit),
+        connect_timeout=nginx_time(site.timeouts.connect),
+        read_timeout=nginx_time(site.timeouts.read),
         snippet=site.snippet.strip("\n"),
-        certificate=tls.certificate if tls else None,
+        certificate=(certificate or tls.certificate) if tls else None,
         health=site.health,
-        https="" if tls is None or tls.https_port == _HTTPS else f":{tls.https_port}",
+        https="" if tls is None or tls.https_port in {None, _HTTPS} else f":{tls.https_port}",
     )
 
 
@@ -172,8 +183,8 @@ def _location(route: Route) -> Location:
     return Location(
         match=route.path,
         service=route.service,
-        upload_limit=None if route.upload_limit is None else _size(route.upload_limit),
-        timeout=None if route.timeout is None else _time(route.timeout),
+        upload_limit=None if route.upload_limit is None else nginx_size(route.upload_limit),
+        timeout=None if route.timeout is None else nginx_time(route.timeout),
         streaming=route.streaming,
     )
 
@@ -181,9 +192,9 @@ def _location(route: Route) -> Location:
 def _cache(cache: Cache) -> CacheView:
     names = "|".join(re.escape(name) for name in cache.session_cookies)
     return CacheView(
-        ttl=_time(cache.ttl),
-        stale=_time(cache.stale),
-        size=_size(cache.size),
+        ttl=nginx_time(cache.ttl),
+        stale=nginx_time(cache.stale),
+        size=nginx_size(cache.size),
         # The whole header is searched: of two cookies of one name a service may take either.
         signed_in=_quoted(rf"~(^|[;,\s])({names})=") if names else _quoted("~."),
     )
@@ -199,12 +210,14 @@ def _quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
-def _time(duration: str) -> str:
+def nginx_time(duration: str) -> str:
+    """Return a duration as Nginx writes it."""
     exact = seconds(duration)
     return f"{int(exact)}s" if exact.is_integer() and exact >= 1 else f"{max(1, math.ceil(exact * 1000))}ms"
 
 
-def _size(size: str) -> str:
+def nginx_size(size: str) -> str:
+    """Return a size as Nginx writes it."""
     count = size_in_bytes(size)
     for unit, factor in (("m", 2**20), ("k", 2**10)):
         if count and count % factor == 0:

@@ -62,6 +62,29 @@ class PutSite:
 
 
 @dataclass(frozen=True, slots=True)
+class PutRoutes:
+    """Put changed foreign routes in place, tested and reloaded; they are no part of a release."""
+
+    domains: tuple[str, ...]
+    content: bytes | None = field(repr=False)
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"route {', '.join(self.domains)}" if self.domains else "remove the foreign routes"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Let Nginx test them, then load them; what it refuses is not put in place."""
+        shown.note("nginx -t")
+        world.edge.put_routes(self.content)
+
+    def undo(self, world: World) -> None:
+        """Put back what was there only where it was cut off half-way: what was tested may serve with any release."""
+        world.edge.settle_routes(reload=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Switch:
     """Send the traffic to the new release, in one atomic act and without a reload."""
 

@@ -46,9 +46,10 @@ class EndRun:
         data = (target.name,) if self.with_data else ()
         projects = (*data, *(target.app_project(release) for release in self.releases))
         words = (*map(compose.words, projects), *databases.words(target, self.services))
+        of_edge = (compose.words(world.edge.project), compose.words(world.edge.renewal_project))
         left = (
             *world.host.left_running(words, within=_OUTWAITED, end=True),
-            *world.host.left_running((compose.words(world.edge.project),), within=_EDGE_OUTWAITED),
+            *world.host.left_running(of_edge, within=_EDGE_OUTWAITED),
         )
         if left:
             raise StepFailed(f"{world.host.name}: still running: {'; '.join(left)}", fix="end it, then try again")
@@ -150,6 +151,27 @@ class RestoreSite:
     def run(self, world: World, shown: Shown) -> None:
         """Write or remove them, and reload."""
         world.edge.restore_site(self.content, self.live, reload=self.reload)
+
+    def undo(self, world: World) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettleRoutes:
+    """Put back the foreign routes that a run was about to change, untested as the new ones may be."""
+
+    reload: bool
+    """Whether there is an Nginx that runs, to take them up."""
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "put the foreign routes back"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Do so, unless they were in place already."""
+        world.edge.settle_routes(reload=self.reload)
 
     def undo(self, world: World) -> None:
         """Nothing."""

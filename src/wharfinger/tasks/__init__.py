@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from wharfinger.tasks import deploy, env, images, looking, making, operating, server
+from wharfinger.tasks import certs, deploy, env, images, looking, making, operating, server
 
 namespace = Collection(
     deploy.deploy,
@@ -28,6 +28,7 @@ namespace = Collection(
     making.build,
     making.push,
     making.schema,
+    certs=Collection.from_module(certs),
     env=Collection.from_module(env),
     images=Collection.from_module(images),
     server=Collection.from_module(server),

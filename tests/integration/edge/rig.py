@@ -17,7 +17,8 @@ from typing import Final
 
 from wharfinger import assets
 from wharfinger.model.release import Live
-from wharfinger.model.site import Site, Tls
+from wharfinger.model.site import Site
+from wharfinger.model.tls import Tls
 from wharfinger.rendering.site import live_default, render_site
 from wharfinger.rendering.templates import Templates
 

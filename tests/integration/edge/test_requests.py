@@ -23,7 +23,7 @@ from tests.integration.edge.rig import (
     write_site,
 )
 
-from wharfinger.model.site import Tls
+from wharfinger.model.tls import Tls
 
 
 def test_a_websocket_passes_through(edge: Edge) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from wharfinger.errors import InvalidInput
 from wharfinger.model.release import Live
-from wharfinger.model.site import Site, Tls
+from wharfinger.model.site import Site
+from wharfinger.model.tls import Tls
 from wharfinger.rendering.site import DEFAULT_HEADERS, live_default, render_site, site_view
 from wharfinger.rendering.templates import Templates
 
