@@ -8,7 +8,8 @@ written in one list (`calls`), which they can share, so that a test sees the ord
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -20,8 +21,9 @@ from wharfinger.console import Console
 from wharfinger.console import Step as Shown
 from wharfinger.edge import Edge
 from wharfinger.engine import ONE_OFF, PROJECT, Container, Engine
-from wharfinger.errors import CommandFailed, WharfingerError
-from wharfinger.hosts import Completed, File
+from wharfinger.errors import CommandFailed, ConnectionLost, WharfingerError
+from wharfinger.hosts import Completed, File, operator
+from wharfinger.hosts.operator import Operator
 from wharfinger.model.release import Layout, Slot
 from wharfinger.model.stack import Stack
 from wharfinger.runtimes import Note
@@ -69,6 +71,8 @@ class RecordingHost:
         self.answers: list[Answer] = []
         self.environments: list[Mapping[str, Any]] = []
         self.free = free
+        self.cut = False
+        self.gone = False
 
     @property
     def commands(self) -> list[tuple[str, ...]]:
@@ -134,6 +138,22 @@ class RecordingHost:
                 return link.parent / target / path.relative_to(link)
         return path
 
+    def read_all(self, paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, bytes | None]:
+        """Read files; see `Host.read_all`."""
+        return {path: self.read(path) for path in paths}
+
+    def read_in(
+        self, folder: PurePosixPath, name: str | None = None, *, last: int | None = None, unless: Sequence[bytes] = ()
+    ) -> dict[str, bytes]:
+        """Read what a folder holds; see `Host.read_in`."""
+        names = self.names_in(folder)[-last:] if last else self.names_in(folder)
+        held = {each: self.read(folder / each / name if name else folder / each) for each in names}
+        return {
+            each: content
+            for each, content in held.items()
+            if content is not None and not any(mark in content for mark in unless)
+        }
+
     def write(self, files: Mapping[PurePosixPath, File]) -> None:
         """Write files; see `Host.write`."""
         for path, file in files.items():
@@ -191,6 +211,32 @@ class RecordingHost:
     def docker_url(self) -> str | None:
         """Return None."""
         return None
+
+    def operator(self) -> Operator:
+        """Return who runs this test."""
+        return operator.current()
+
+    def has_ended(self, holder: Operator) -> bool:
+        """Whether a process of this machine has ended."""
+        return operator.is_gone(holder)
+
+    @contextmanager
+    def lend(self, port: int) -> Iterator[None]:
+        """Record which port, and how long."""
+        self.calls.append(("lend", port))
+        yield
+        self.calls.append(("no longer lend", port))
+
+    def is_reached(self) -> bool:
+        """Whether the connection stands: until a test cuts it."""
+        return not self.cut
+
+    def reach_again(self, *, within: float) -> None:
+        """Stand again, where a test lets it."""
+        self.calls.append(("reach again",))
+        if self.gone:
+            raise ConnectionLost("recorder: no connection")
+        self.cut = False
 
 
 class RecordingEngine(Engine):
@@ -387,7 +433,7 @@ def server(
     """Return a server in memory, with a real `Edge` on it."""
     host = host or RecordingHost()
     engine = engine or RecordingEngine(calls=host.calls)
-    return Server(host, engine, Edge(host, engine, layout, EDGE_PROJECT), layout)
+    return Server(host, engine, Edge(host, engine, layout, EDGE_PROJECT), layout, here=host)
 
 
 def world(

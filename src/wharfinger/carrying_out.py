@@ -11,16 +11,18 @@ from wharfinger import runner
 from wharfinger.commands import compose
 from wharfinger.connecting import Server
 from wharfinger.console import Console
-from wharfinger.errors import WharfingerError
-from wharfinger.hosts import operator
+from wharfinger.errors import ConnectionLost, WharfingerError
+from wharfinger.facts import observe
 from wharfinger.journal import Journal
 from wharfinger.lock import deploy_lock, deploying, remove_stale
 from wharfinger.model.stack import Stack
 from wharfinger.planning import Plan
+from wharfinger.planning.recovery import plan_recovery
 from wharfinger.project import Place
 from wharfinger.showing import agree, show
 
 _SETTLED_WITHIN: Final = 15.0
+_AGAIN_WITHIN: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ def settle(server: Server) -> None:
 
     Raises LockHeld where the run goes on.
     """
+    if server.host.read(server.layout.lock) is None:
+        return
     busy = deploying(server.host, server.layout)
     if busy is not None:
         remove_stale(server.host, server.layout)
@@ -86,12 +90,43 @@ def carry_out(
     if consent.plan_only:
         return Outcome(plan)
     agree(plan, console, place=where, ask=place.must_be_confirmed and not consent.assume_yes)
-    who = operator.current()
-    with deploy_lock(server.host, server.layout, who, since=now()):
-        if make_plan() != plan:
-            raise WharfingerError(
-                f"{where} changed while the plan was being agreed to; nothing was done",
-                fix=f"invoke {plan.action}",
-            )
-        journal = Journal(server.host, server.layout.journal / f"{now()[:23]}-{plan.action}.jsonl", now)
-        return Outcome(plan, runner.run(plan, server.world(stack), journal, console, by=str(who)))
+    try:
+        with deploy_lock(server.host, server.layout, server.host.operator(), since=now()):
+            if make_plan() != plan:
+                raise WharfingerError(
+                    f"{where} changed while the plan was being agreed to; nothing was done",
+                    fix=f"invoke {plan.action}",
+                )
+            return _run(plan, stack, server, console)
+    except ConnectionLost as loss:
+        raise _after(loss, stack, server, console) from loss
+
+
+def _run(plan: Plan, stack: Stack, server: Server, console: Console) -> Outcome:
+    journal = Journal(server.host, server.layout.journal / f"{now()[:23]}-{plan.action}.jsonl", now)
+    return Outcome(plan, runner.run(plan, server.world(stack), journal, console, by=str(server.host.operator())))
+
+
+def _after(loss: ConnectionLost, stack: Stack, server: Server, console: Console) -> ConnectionLost:
+    """Connect anew and put right what was cut off, from its journal as every next run would; return what to tell."""
+    console.warn(f"{loss.problem}; connecting again, {_AGAIN_WITHIN:g} s at most")
+    try:
+        server.reach_again(within=_AGAIN_WITHIN)
+        settle(server)
+        plan = recovery(server)
+        if plan.steps:
+            with deploy_lock(server.host, server.layout, server.host.operator(), since=now()):
+                _run(plan, stack, server, console)
+        remove_stale(server.host, server.layout)
+    except WharfingerError as error:
+        return ConnectionLost(loss.problem, details=[error.problem, *loss.details], fix=loss.fix)
+    done = plan.reasons or ("nothing of it was done",)
+    serves = f"release {plan.release} serves" if plan.release else "nothing is deployed"
+    return ConnectionLost(loss.problem, details=[*done, serves], fix="the server answers again: the same command")
+
+
+def recovery(server: Server) -> Plan:
+    """Return the plan that puts right what was cut off."""
+    layout = server.layout
+    paths = (layout.site, layout.live, layout.current / "site.conf")
+    return plan_recovery(observe(server.host, server.engine, server.edge, layout, paths), layout)

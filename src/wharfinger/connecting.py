@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wharfinger.edge import Edge
 from wharfinger.engine import Engine
-from wharfinger.errors import UsageError
 from wharfinger.hosts import Host
 from wharfinger.hosts.local import LocalHost
 from wharfinger.model.release import Layout
-from wharfinger.model.stack import Stack
+from wharfinger.model.stack import LOCAL, Stack
 from wharfinger.project import Place
 from wharfinger.runtimes.compose import ComposeRuntime
 from wharfinger.steps import World
@@ -30,32 +29,53 @@ class Server:
     layout: Layout
     source: Path = Path()
     """The stack's folder on this machine."""
+    here: Host = field(default_factory=LocalHost)
+    """This machine."""
 
     def world(self, stack: Stack) -> World:
         """Return what the steps of a plan act on."""
         runtime = ComposeRuntime(self.host, self.engine, self.layout)
         return World(
-            stack=stack, host=self.host, runtime=runtime, edge=self.edge, layout=self.layout, source=self.source
+            stack=stack,
+            host=self.host,
+            runtime=runtime,
+            edge=self.edge,
+            layout=self.layout,
+            here=self.here,
+            source=self.source,
         )
+
+    def reach_again(self, *, within: float) -> None:
+        """Connect anew after the connection was lost; raises ConnectionLost after so many seconds."""
+        self.engine.close()
+        self.host.reach_again(within=within)
 
 
 @contextmanager
 def connect(place: Place) -> Iterator[Server]:
-    """Yield the server of an environment, connected as long as the block runs."""
-    environment = place.environment
-    if not environment.is_local:
-        raise UsageError(
-            f"{place.environment_name}: `server: {environment.server}`: only `local`, this machine, can be reached yet",
-            fix=f"server: local, in environments.{place.environment_name} of stack.yaml",
-        )
-    host = LocalHost()
-    engine = Engine(host.docker_url(), host=host.name)
-    layout = layout_of(place)
-    edge = Edge(host, engine, layout, environment.edge.project)
+    """Yield the server of an environment, connected as long as the block runs; raises NotReady where it cannot be."""
+    environment, layout = place.environment, layout_of(place)
+    with _host(environment.server) as host:
+        engine = Engine(host.docker_url, host=host.name)
+        edge = Edge(host, engine, layout, environment.edge.project)
+        try:
+            yield Server(host, engine, edge, layout, place.folder)
+        finally:
+            engine.close()
+
+
+@contextmanager
+def _host(server: str) -> Iterator[Host]:
+    if server == LOCAL:
+        yield LocalHost()
+        return
+    from wharfinger.hosts.ssh import SshHost, way_to
+
+    host = SshHost(way_to(server))
     try:
-        yield Server(host, engine, edge, layout, place.folder)
+        yield host
     finally:
-        engine.close()
+        host.close()
 
 
 def layout_of(place: Place) -> Layout:

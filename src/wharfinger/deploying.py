@@ -15,7 +15,7 @@ from wharfinger.connecting import Server, connect
 from wharfinger.console import Console
 from wharfinger.errors import NotReady
 from wharfinger.facts import Observed, observe
-from wharfinger.hosts import File, operator
+from wharfinger.hosts import File
 from wharfinger.model.release import RELEASE_ID, Release
 from wharfinger.planning import Plan
 from wharfinger.planning.deploy import Wanted, paths_written, plan_deploy
@@ -81,8 +81,8 @@ def want(
         stack=place.stack.name,
         environment=place.environment_name,
         created=now(),
-        by=str(operator.current()),
-        revision=revision(place.folder, server.host) or "",
+        by=str(server.host.operator()),
+        revision=revision(place.folder, server.here) or "",
         images=dict(images),
         services=tuple(place.stack.services),
         fingerprint=hashlib.sha256(f"{neutral.digest()} {env_checksum}".encode()).hexdigest(),

@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ SERVICE: Final = "com.docker.compose.service"
 ONE_OFF: Final = "com.docker.compose.oneoff"
 SLOT: Final = "org.wharfinger.slot"
 _CALL_TIMEOUT: Final = 30
+_AT_ONCE: Final = 8
 _PULL_SILENCE: Final = 300  # seconds without any news of a pull
 
 
@@ -59,7 +61,7 @@ class Unhealthy(WharfingerError):
 
 
 def client(url: str | None, *, timeout: int, host: str = "local") -> docker.DockerClient:
-    """Return a connection to an engine (None: this machine's own); one must not be shared between threads.
+    """Return a connection to an engine (None: this machine's own).
 
     `timeout` is in seconds, for one question. Raises NotReady where no engine answers.
     """
@@ -78,16 +80,23 @@ def client(url: str | None, *, timeout: int, host: str = "local") -> docker.Dock
 class Engine:
     """A connection to one Docker Engine, opened at the first question."""
 
-    def __init__(self, url: str | None, *, host: str) -> None:
-        self._url = url
+    def __init__(self, url: Callable[[], str | None] | str | None, *, host: str) -> None:
+        """Remember where it is; a function that knows is asked at the first question."""
+        self._where = url
         self._host = host
         self._connected: docker.APIClient | None = None
+        self._connecting = threading.Lock()
+
+    @property
+    def _url(self) -> str | None:
+        return self._where() if callable(self._where) else self._where
 
     @property
     def _api(self) -> docker.APIClient:
-        if self._connected is None:
-            self._connected = client(self._url, timeout=_CALL_TIMEOUT, host=self._host).api
-        return self._connected
+        with self._connecting:
+            if self._connected is None:
+                self._connected = client(self._url, timeout=_CALL_TIMEOUT, host=self._host).api
+            return self._connected
 
     def close(self) -> None:
         """End the connection; the next question opens another."""
@@ -109,7 +118,11 @@ class Engine:
         """
         wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
         listed = self._api.containers(all=True, filters={"label": wanted})
-        found = (self._inspect(entry["Id"]) for entry in listed if of(entry["Labels"].get(PROJECT, "-")))
+        wanted = [entry["Id"] for entry in listed if of(entry["Labels"].get(PROJECT, "-"))]
+        if not wanted:
+            return ()
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:  # a server may be far away
+            found = tuple(pool.map(self._inspect, wanted))
         return tuple(sorted((container for container in found if container), key=lambda container: container.name))
 
     def project(self, name: str) -> tuple[Container, ...]:
@@ -139,6 +152,11 @@ class Engine:
     def has_image(self, reference: str) -> bool:
         """Whether the engine holds an image, by tag or by digest."""
         return bool(self.names_of(reference))
+
+    def missing(self, images: Sequence[str]) -> list[str]:
+        """Return those of some images that the engine lacks."""
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            return [image for image, there in zip(images, pool.map(self.has_image, images), strict=True) if not there]
 
     def pull(self, reference: str, *, moved: Callable[[int, int], None]) -> None:
         """Fetch an image; `moved` hears of the bytes that have come, and of all. Raises BuildFailed."""

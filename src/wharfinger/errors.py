@@ -11,6 +11,7 @@ Exit codes (stable; CI may rely on them):
     6    LockHeld             somebody else deploys this environment
     7    StepFailed           a step failed; the old release serves
     8    NotConfirmed         the plan was declined, or could not be asked about
+    9    ConnectionLost       the connection to the server was lost in mid-run; it says what serves and what was done
     130  Interrupted          Ctrl-C; what was begun has been undone (a second one ends that: `invoke recover`)
 """
 
@@ -81,6 +82,16 @@ class NotConfirmed(WharfingerError):
     """The plan was shown and not agreed to."""
 
     exit_code = 8
+
+
+class ConnectionLost(WharfingerError):
+    """A server no longer answers; whether what it was asked to do was done is not known."""
+
+    exit_code = 9
+
+
+class HostKeyRefused(NotReady):
+    """A server's key is unknown, or another than the known one; nothing was sent to it."""
 
 
 class Interrupted(WharfingerError):

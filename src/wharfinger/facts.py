@@ -18,9 +18,10 @@ from wharfinger.hosts import Host
 from wharfinger.lock import Holder, deploying
 from wharfinger.model.maintenance import Maintenance
 from wharfinger.model.release import Layout, Live, Release
-from wharfinger.model.run import CutOff, cut_off
+from wharfinger.model.run import FINISHED, CutOff, cut_off
 
 _LISTENING: Final = "0A"
+_TABLES: Final = (PurePosixPath("/proc/net/tcp"), PurePosixPath("/proc/net/tcp6"))
 _Answer = TypeVar("_Answer")
 _JOURNALS_READ: Final = 20
 
@@ -68,40 +69,49 @@ def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Itera
     def is_tier(project: str) -> bool:
         return layout.target.release_of(project) is not None
 
-    link = host.link_target(layout.current)
-    current = link.rpartition("/")[2] if link else None
+    def is_ours(project: str) -> bool:
+        return project in {layout.target.name, edge.project} or is_tier(project)
+
+    # All at once: of a server far away each answer takes as long as all of them.
+    asked = _in_the_background(lambda: engine.containers({PROJECT: None, ONE_OFF: "False"}, of=is_ours))
+    one_offs = _in_the_background(lambda: engine.containers({PROJECT: None, ONE_OFF: "True"}, of=is_tier))
     live = _in_the_background(edge.live)
-    containers = engine.containers(
-        {PROJECT: None, ONE_OFF: "False"},
-        of=lambda project: project in {layout.target.name, edge.project} or is_tier(project),
-    )
+    link = _in_the_background(lambda: host.link_target(layout.current))
+    releases = _in_the_background(lambda: tuple(_releases(host, layout)))
+    cut_offs = _in_the_background(lambda: tuple(_cut_off(host, layout)))
+    doing = _in_the_background(lambda: deploying(host, layout))
+    free = _in_the_background(lambda: host.free_bytes(layout.root))
+    wanted = tuple(files)
+    held = host.read_all({*wanted, *_TABLES, layout.live, layout.scale, layout.maintenance})
+    current = (link() or "").rpartition("/")[2] or None
+    containers, busy = asked(), doing()
     tiers: dict[str, list[Container]] = {}
     for container in containers:
         release = layout.target.release_of(container.project)
         if release is not None:
             tiers.setdefault(release, []).append(container)
-    for container in engine.containers({PROJECT: None, ONE_OFF: "True"}, of=is_tier):
+    for container in one_offs():
         release = layout.target.release_of(container.project)
         if release is not None and release != current:  # a migration that outlived its run
             tiers.setdefault(release, []).append(container)
     edge_containers = tuple(container for container in containers if container.project == edge.project)
-    held = host.read(layout.live)
-    busy = deploying(host, layout)
-    fallback = Live.parse(held.decode().partition('"')[2].partition('"')[0]) if held else None
+    default = held[layout.live]
+    fallback = Live.parse(default.decode().partition('"')[2].partition('"')[0]) if default else None
+    answer = live()
     return Observed(
-        releases=tuple(_releases(host, layout)),
+        releases=releases(),
         current=current,
-        live=(live() or fallback) if edge_containers else fallback,
+        live=(answer or fallback) if edge_containers else fallback,
         tiers={release: tuple(found) for release, found in tiers.items()},
         data=tuple(container for container in containers if container.project == layout.target.name),
         edge=edge_containers,
-        files={path: host.read(path) for path in files},
-        ports_taken=_ports_taken(host),
-        free_bytes=host.free_bytes(layout.root),
-        cut_off=() if busy else tuple(_cut_off(host, layout)),  # a run that goes on is not finished either
+        files={path: held[path] for path in wanted},
+        ports_taken=_ports_taken(held),
+        free_bytes=free(),
+        cut_off=() if busy else cut_offs(),  # a run that goes on is not finished either
         deploying=busy,
-        scale=_scale(host, layout),
-        maintenance=Maintenance.parse((host.read(layout.maintenance) or b"").decode()),
+        scale=_scale(host, layout, held[layout.scale]),
+        maintenance=Maintenance.parse((held[layout.maintenance] or b"").decode()),
     )
 
 
@@ -114,25 +124,22 @@ def _in_the_background(ask: Callable[[], _Answer]) -> Callable[[], _Answer]:
 
 
 def _releases(host: Host, layout: Layout) -> Iterable[Release]:
-    for name in host.names_in(layout.releases):
-        content = host.read(layout.release(name) / "release.json")
-        if content is not None:
-            try:
-                yield Release.model_validate_json(content)
-            except ValidationError:
-                continue  # a record of another version of Wharfinger is no release to return to
+    for content in host.read_in(layout.releases, "release.json").values():
+        try:
+            yield Release.model_validate_json(content)
+        except ValidationError:
+            continue  # a record of another version of Wharfinger is no release to return to
 
 
 def _cut_off(host: Host, layout: Layout) -> Iterable[CutOff]:
     """Yield the runs that did not come to an end: among the latest, since every run begins by recovering."""
-    for name in host.names_in(layout.journal)[-_JOURNALS_READ:]:
-        run = cut_off(name, host.read(layout.journal / name) or b"")
+    for name, content in host.read_in(layout.journal, last=_JOURNALS_READ, unless=FINISHED).items():
+        run = cut_off(name, content)
         if run is not None:
             yield run
 
 
-def _scale(host: Host, layout: Layout) -> dict[str, int]:
-    held = host.read(layout.scale)
+def _scale(host: Host, layout: Layout, held: bytes | None) -> dict[str, int]:
     try:
         return {str(name): int(count) for name, count in json.loads(held or b"{}").items()}
     except (ValueError, TypeError, AttributeError):
@@ -142,11 +149,11 @@ def _scale(host: Host, layout: Layout) -> dict[str, int]:
         ) from None
 
 
-def _ports_taken(host: Host) -> frozenset[int]:
+def _ports_taken(held: Mapping[PurePosixPath, bytes | None]) -> frozenset[int]:
     """Return the TCP ports on which something listens, as proc(5)'s net/tcp tells."""
     taken = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in (host.read(PurePosixPath(table)) or b"").decode().splitlines()[1:]:
+    for table in _TABLES:
+        for line in (held[table] or b"").decode().splitlines()[1:]:
             fields = line.split()
             if fields[3] == _LISTENING:
                 taken.add(int(fields[1].rpartition(":")[2], 16))

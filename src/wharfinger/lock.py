@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from wharfinger.errors import LockHeld
+from wharfinger.errors import ConnectionLost, LockHeld
 from wharfinger.hosts import File, Host
-from wharfinger.hosts.operator import Operator, current, is_gone
+from wharfinger.hosts.operator import Operator
 from wharfinger.model.release import Layout
 
 _ATTEMPTS: Final = 5
@@ -32,7 +32,8 @@ class Holder:
 def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -> Iterator[None]:
     """Hold the lock as long as the block runs.
 
-    Raises LockHeld with the holder's name. A lock whose process is known to have ended is taken over.
+    Raises LockHeld with the holder's name. A lock whose process is known to have ended is taken over. Where the
+    connection is lost meanwhile the lock stays: it is stale then.
     """
     content = json.dumps({**dataclasses.asdict(operator), "since": since}).encode()
     for _ in range(_ATTEMPTS):
@@ -43,9 +44,12 @@ def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -
         raise LockHeld(f"{host.name}: others take the deploy lock again and again", fix="try again")
     try:
         yield
-    finally:
-        if host.read(layout.lock) == content:
-            host.remove(layout.lock)
+    except ConnectionLost:
+        raise
+    except BaseException:
+        host.remove_if(layout.lock, content)
+        raise
+    host.remove_if(layout.lock, content)
 
 
 def remove_stale(host: Host, layout: Layout) -> bool:
@@ -54,7 +58,7 @@ def remove_stale(host: Host, layout: Layout) -> bool:
     if held is None:
         return False
     holder = _holder(host, layout, held)
-    if not is_gone(holder.operator):
+    if not host.has_ended(holder.operator):
         raise LockHeld(
             f"{host.name}: {holder}",
             fix=f"wait for it; if that process is gone, remove {layout.lock}",
@@ -70,7 +74,9 @@ def deploying(host: Host, layout: Layout) -> Holder | None:
         holder = None if held is None else _holder(host, layout, held)
     except LockHeld:
         return Holder(Operator("somebody", "a place that the lock does not name", 0, ""), "nobody knows when")
-    return None if holder is None or holder.operator == current() or is_gone(holder.operator) else holder
+    if holder is None or holder.operator == host.operator() or host.has_ended(holder.operator):
+        return None
+    return holder
 
 
 def _holder(host: Host, layout: Layout, held: bytes) -> Holder:

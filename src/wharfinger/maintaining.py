@@ -10,7 +10,6 @@ from wharfinger.connecting import Server, connect
 from wharfinger.console import Console
 from wharfinger.errors import UsageError, WharfingerError
 from wharfinger.facts import observe
-from wharfinger.hosts import operator
 from wharfinger.lock import deploy_lock
 from wharfinger.model.maintenance import Maintenance, network
 from wharfinger.project import Place
@@ -35,7 +34,7 @@ def maintain(place: Place, console: Console, state: str, *, allow: Iterable[str]
         _refuse_unserved(place, server)
         if dry:
             return
-        with deploy_lock(server.host, server.layout, operator.current(), since=now()):
+        with deploy_lock(server.host, server.layout, server.host.operator(), since=now()):
             if state == "on":
                 server.edge.close(Maintenance(secrets.token_hex(16), allowed), page.encode())
             else:

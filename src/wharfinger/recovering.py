@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from wharfinger.carrying_out import Consent, carry_out
+from wharfinger.carrying_out import Consent, carry_out, recovery
 from wharfinger.connecting import connect
 from wharfinger.console import Console
-from wharfinger.facts import observe
-from wharfinger.planning import Plan
-from wharfinger.planning.recovery import plan_recovery
 from wharfinger.project import Place
 
 
@@ -17,13 +14,7 @@ def recover(place: Place, console: Console, *, consent: Consent) -> None:
     Raises LockHeld where the run goes on: only the lock of a process that has ended is taken over.
     """
     with connect(place) as server:
-        layout = server.layout
-        paths = (layout.site, layout.live, layout.current / "site.conf")
-
-        def make_plan() -> Plan:
-            return plan_recovery(observe(server.host, server.engine, server.edge, layout, paths), layout)
-
-        plan = carry_out(make_plan, place, place.stack, server, console, consent).plan
+        plan = carry_out(lambda: recovery(server), place, place.stack, server, console, consent).plan
         if not plan.steps:
             console.say("nothing to recover")
         elif not consent.plan_only:

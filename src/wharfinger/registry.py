@@ -193,6 +193,13 @@ class Registry:
         return f"start the registry on {self.host}, or name another one in stack.yaml (`registry:`)"
 
 
+def loopback_port(reference: str) -> int | None:
+    """Return the port of the registry of an image where that is on loopback; None for any other."""
+    host = reference.partition("/")[0]
+    _, _, port = host.rpartition(":")
+    return int(port) if _LOOPBACK.fullmatch(host) and port.isdigit() else None
+
+
 def embedded(*, port: int = EMBEDDED_PORT, project: str = EMBEDDED_PROJECT) -> Registry:
     """Return the registry that Wharfinger keeps on this machine."""
     return Registry(f"127.0.0.1:{port}", project)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from wharfinger.console import Console, StepList
 from wharfinger.console import Step as Shown
-from wharfinger.errors import Interrupted, StepFailed, WharfingerError
+from wharfinger.errors import ConnectionLost, Interrupted, StepFailed, WharfingerError
 from wharfinger.journal import Journal
 from wharfinger.planning import Plan
 from wharfinger.steps import Step, World
@@ -31,11 +31,32 @@ def run(plan: Plan, world: World, journal: Journal, console: Console, *, by: str
                 _carry_out(step, world, journal, console, shown)
                 done += 1
         except (Exception, KeyboardInterrupt) as error:
+            _refuse_if_lost(world, plan, begun, error)
             if all(step.tidies for step in plan.steps[done:]):  # the release counts: nothing is undone any more
                 raise Interrupted("interrupted while tidying up", fix="invoke recover goes on with it") from error
             _compensate(plan, begun, error, world, journal, console, shown)
     journal.finished("succeeded")
     return shown.timings
+
+
+def _refuse_if_lost(world: World, plan: Plan, begun: Sequence[Step], error: BaseException) -> None:
+    """Raise ConnectionLost where the server no longer answers: what it did is not known, and nothing can be undone."""
+    if isinstance(error, ConnectionLost) or not world.host.is_reached():
+        raise ConnectionLost(
+            f"{world.host.name}: the connection was lost in `{begun[-1].title}`",
+            details=[_serving_meanwhile(plan, begun)],
+            fix="invoke recover, once the server answers; the next deploy does so by itself",
+        ) from error
+
+
+def _serving_meanwhile(plan: Plan, begun: Sequence[Step]) -> str:
+    """Return what serves while nobody can look, by what was begun."""
+    verbs = [type(step).__name__ for step in begun]
+    if "Switch" not in verbs:
+        return plan.serving
+    if verbs[-1] == "Switch":
+        return f"{plan.serving}, or release {plan.release} does already; both run"
+    return f"release {plan.release} serves"
 
 
 def _carry_out(step: Step, world: World, journal: Journal, console: Console, shown: StepList) -> None:
@@ -48,7 +69,7 @@ def _carry_out(step: Step, world: World, journal: Journal, console: Console, sho
     except (Exception, KeyboardInterrupt) as error:
         with _even_if_the_disk_is_full():
             journal.step("failed", step, problem=_problem(error), **_checklist(row))
-        if not step.tidies:
+        if not step.tidies or not world.host.is_reached():
             raise
         console.warn(f"{step.title} failed: {_problem(error)}; the next deploy tries again{_more(error)}")
 

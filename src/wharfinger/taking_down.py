@@ -8,7 +8,6 @@ from wharfinger.connecting import Server, connect
 from wharfinger.console import Console
 from wharfinger.errors import NotConfirmed
 from wharfinger.facts import observe
-from wharfinger.hosts import operator
 from wharfinger.lock import deploy_lock
 from wharfinger.model.values import seconds
 from wharfinger.project import Place
@@ -33,7 +32,7 @@ def take_down(place: Place, console: Console, *, volumes: bool, assume_yes: bool
             return
         if volumes and not assume_yes and not console.confirm(f"remove the data of {project}?"):
             raise NotConfirmed("the data was not removed; nothing was changed", fix="--yes agrees beforehand")
-        with deploy_lock(server.host, layout, operator.current(), since=now()):
+        with deploy_lock(server.host, layout, server.host.operator(), since=now()):
             _stop(place, server, console, volumes=volumes)
 
 

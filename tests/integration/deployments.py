@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,7 +65,11 @@ class Deployment:
     name: str
     domain: str
     http_port: int
+    https_port: int
     edge: str
+    environment: str = "local"
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """What every command runs with besides."""
 
     @property
     def folder(self) -> Path:
@@ -75,7 +79,7 @@ class Deployment:
     @property
     def server(self) -> Path:
         """The environment's folder on the server."""
-        return self.project / "server" / self.name / "local"
+        return self.project / "server" / self.name / self.environment
 
     @property
     def edge_folder(self) -> Path:
@@ -84,7 +88,8 @@ class Deployment:
 
     def wharfinger(self, *words: str, status: int | None = 0, environ: Mapping[str, str] | None = None) -> Ran:
         """Run the real command in the project; fail unless it exits as expected (None: as it likes)."""
-        added = {"WHARFINGER_ROOT": str(self.project / "server"), "NO_COLOR": "1"} | dict(environ or {})
+        added = {"WHARFINGER_ROOT": str(self.project / "server"), "NO_COLOR": "1"}
+        added |= {**self.environ, **(environ or {})}
         done = subprocess.run(
             (sys.executable, "-m", "wharfinger", *words),
             cwd=self.project,
@@ -100,8 +105,8 @@ class Deployment:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def deploy(self, *words: str, status: int | None = 0, environ: Mapping[str, str] | None = None) -> Ran:
-        """Run `deploy --env local`."""
-        return self.wharfinger("deploy", "--env", "local", *words, status=status, environ=environ)
+        """Run `deploy` for its environment."""
+        return self.wharfinger("deploy", "--env", self.environment, *words, status=status, environ=environ)
 
     def request(
         self, path: str, *, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None
@@ -118,7 +123,7 @@ class Deployment:
 
     def status(self) -> dict[str, Any]:
         """Return what `status --json` says."""
-        found: dict[str, Any] = json.loads(self.wharfinger("status", "--env", "local", "--json").stdout)
+        found: dict[str, Any] = json.loads(self.wharfinger("status", "--env", self.environment, "--json").stdout)
         return found
 
     def edit(self, file: str, old: str, new: str) -> None:
@@ -140,8 +145,8 @@ class Deployment:
 
     def remove(self) -> None:
         """Remove every container, network, volume and image that this deployment made."""
-        self.wharfinger("down", "--env", "local", "--volumes", "--yes", status=None)
-        for project in (f"{self.name}-local", self.edge):
+        self.wharfinger("down", "--env", self.environment, "--volumes", "--yes", status=None)
+        for project in (f"{self.name}-{self.environment}", self.edge):
             docker("compose", "--project-name", project, "down", "--volumes", "--remove-orphans", "--timeout", "1")
         # By name: another deployment of the same source may have the same image under names of its own.
         shown = ("--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}")
@@ -157,7 +162,7 @@ class Deployment:
 def make(folder: Path, source: Path, name: str, registry: str) -> Deployment:
     """Make a project of one stack, a copy of `source` under another name, with ports of its own."""
     http_port, https_port = free_ports(2)
-    made = Deployment(folder, name, f"{name}.localhost", http_port, f"{name}-edge")
+    made = Deployment(folder, name, f"{name}.localhost", http_port, https_port, f"{name}-edge")
     ignored = shutil.ignore_patterns("tests", ".env*", "__pycache__", ".*_cache")
     shutil.copytree(source, made.folder, ignore=ignored)
     for app in made.folder.glob("app.py"):  # else equal sources share an image, and neither can be seen to go

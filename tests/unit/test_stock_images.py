@@ -26,6 +26,7 @@ class Machine(LocalHost):
     """A recording host: holds images by stand-in label, answers as Docker would, and does nothing."""
 
     def __init__(self, images: Mapping[str, str], *, engine: bool = True, failing: str = "") -> None:
+        super().__init__()
         self.images = dict(images)
         self.files = {SCRIPT: b"", KEYRING: b"", SOURCES: f"deb {MIRROR} trixie main\n".encode()}
         self.engine = engine

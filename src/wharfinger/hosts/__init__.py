@@ -7,11 +7,13 @@ host over SSH needs few round trips.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from wharfinger.hosts.operator import Operator
 from wharfinger.secrets import Secret
 
 
@@ -83,6 +85,18 @@ class Host(Protocol):
     def read(self, path: PurePosixPath) -> bytes | None:
         """Return a file's content, or None where there is none."""
 
+    def read_all(self, paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, bytes | None]:
+        """Return the content of files, None for each that there is not."""
+
+    def read_in(
+        self, folder: PurePosixPath, name: str | None = None, *, last: int | None = None, unless: Sequence[bytes] = ()
+    ) -> dict[str, bytes]:
+        """Return the files in a folder by name; with `name`, the file so called in each of its folders.
+
+        They come sorted; with `last` only so many of the last ones are looked at. Those that hold any of
+        `unless` are left out.
+        """
+
     def write(self, files: Mapping[PurePosixPath, File]) -> None:
         """Write files, each atomically and durably, making folders as needed.
 
@@ -115,6 +129,21 @@ class Host(Protocol):
 
     def free_bytes(self, path: PurePosixPath) -> int:
         """Return the free space of the file system that holds (or will hold) a path."""
+
+    def operator(self) -> Operator:
+        """Return who acts on this host, and the process of it by which: its end is the end of the run."""
+
+    def has_ended(self, holder: Operator) -> bool:
+        """Whether the process of an operator is known to have ended."""
+
+    def lend(self, port: int) -> AbstractContextManager[None]:
+        """Let this host reach a port of the operator's loopback as its own, as long as the block runs."""
+
+    def is_reached(self) -> bool:
+        """Whether the host still answers, on the connection on which it did before."""
+
+    def reach_again(self, *, within: float) -> None:
+        """Connect anew, and end what served the lost connection; raises ConnectionLost after so many seconds."""
 
     def docker_url(self) -> str | None:
         """Return the engine's address for the Docker SDK; None for this machine's own default."""

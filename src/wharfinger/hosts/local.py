@@ -5,20 +5,28 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Final
 
 from wharfinger.errors import CommandFailed, WharfingerError
-from wharfinger.hosts import Completed, File, leftover, processes
+from wharfinger.hosts import Completed, File, leftover, operator, processes
 from wharfinger.hosts.files import fsync_folder, write_atomically
+from wharfinger.hosts.operator import Operator
 from wharfinger.secrets import Secret
 
 
 class LocalHost:
     """The machine that Wharfinger itself runs on, without SSH."""
 
-    name: Final = "local"
+    def __init__(self, name: str = "local", *, begun: processes.Begun = processes.unheard) -> None:
+        self._name = name
+        self._begun = begun
+
+    @property
+    def name(self) -> str:
+        """How messages call it; see `Host.name`."""
+        return self._name
 
     def run(
         self,
@@ -32,7 +40,16 @@ class LocalHost:
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         """Run a command; see `Host.run`."""
-        done = processes.run(argv, timeout=timeout, stdin=stdin, stdin_path=stdin_path, env=env, on_line=on_line)
+        done = processes.run(
+            argv,
+            timeout=timeout,
+            stdin=stdin,
+            stdin_path=stdin_path,
+            env=env,
+            on_line=on_line,
+            host=self.name,
+            begun=self._begun,
+        )
         if check and done.status != 0:
             raise CommandFailed(argv, done.status, done.stderr, host=self.name)
         return done
@@ -45,7 +62,7 @@ class LocalHost:
         partial = target.with_name(f".{target.name}.part")
         try:
             with open(partial, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-                size, digest = processes.copy_output(argv, file, timeout=timeout)
+                size, digest = processes.copy_output(argv, file, timeout=timeout, host=self.name, begun=self._begun)
                 file.flush()
                 os.fsync(file.fileno())
             partial.rename(target)
@@ -70,6 +87,28 @@ class LocalHost:
         try:
             return Path(path).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def read_all(self, paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, bytes | None]:
+        """Read files; see `Host.read_all`."""
+        return {path: self.read(path) for path in paths}
+
+    def read_in(
+        self, folder: PurePosixPath, name: str | None = None, *, last: int | None = None, unless: Sequence[bytes] = ()
+    ) -> dict[str, bytes]:
+        """Read what a folder holds; see `Host.read_in`."""
+        names = self.names_in(folder)[-last:] if last else self.names_in(folder)
+        held = {each: self._read_file(folder / each / name if name else folder / each) for each in names}
+        return {
+            each: content
+            for each, content in held.items()
+            if content is not None and not any(each in content for each in unless)
+        }
+
+    def _read_file(self, path: PurePosixPath) -> bytes | None:
+        try:
+            return self.read(path)
+        except IsADirectoryError:
             return None
 
     def write(self, files: Mapping[PurePosixPath, File]) -> None:
@@ -165,3 +204,23 @@ class LocalHost:
     def docker_url(self) -> str | None:
         """Return None: the Docker SDK's own default is this machine's."""
         return None
+
+    def operator(self) -> Operator:
+        """Return who runs this process; see `Host.operator`."""
+        return operator.current()
+
+    def has_ended(self, holder: Operator) -> bool:
+        """Whether a process has ended; see `Host.has_ended`."""
+        return operator.is_gone(holder)
+
+    @contextmanager
+    def lend(self, port: int) -> Iterator[None]:  # noqa: ARG002 - it is there
+        """Do nothing: it is this machine's own port; see `Host.lend`."""
+        yield
+
+    def is_reached(self) -> bool:
+        """Return True: nothing lies between."""
+        return True
+
+    def reach_again(self, *, within: float) -> None:
+        """Do nothing: nothing lies between."""

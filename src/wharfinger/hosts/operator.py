@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
+import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,8 @@ class Operator:
 
     It tells the process from a later one with its pid, after a reboot too.
     """
+    by_way_of: str = ""
+    """The server on which the process runs, where that is not the operator's own machine."""
 
     def __str__(self) -> str:
         return f"{self.user}@{self.machine}"
@@ -41,7 +45,15 @@ def current() -> Operator:
 
 def is_gone(operator: Operator) -> bool:
     """Whether a process is known to have ended: only one of this machine can be."""
-    return operator.machine == socket.gethostname() and _started(operator.pid) != operator.started
+    where = operator.by_way_of or operator.machine
+    return where == socket.gethostname() and _started(operator.pid) != operator.started
+
+
+def end(operator: Operator) -> None:
+    """End a process of this machine that acted for the same operator over a connection that is lost."""
+    if operator.by_way_of == socket.gethostname() and _started(operator.pid) == operator.started:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(operator.pid, signal.SIGKILL)
 
 
 def _started(pid: int) -> str | None:

@@ -29,6 +29,13 @@ _PASSED_ON: Final = (
 )
 _CHUNK: Final = 1 << 20
 
+Begun = Callable[[subprocess.Popen[bytes]], None]
+"""Hears of a process that was started, so that it can be ended before its time is up."""
+
+
+def unheard(_process: subprocess.Popen[bytes]) -> None:
+    """Hear of a process, and do nothing."""
+
 
 def run(
     argv: Sequence[str],
@@ -38,9 +45,12 @@ def run(
     stdin_path: PurePosixPath | None = None,
     env: Mapping[str, str | Secret] | None = None,
     on_line: Callable[[str], None] | None = None,
+    host: str = "local",
+    begun: Begun = unheard,
 ) -> Completed:
-    """Run a command to its end, whatever its exit status; see `Host.run`."""
-    process = _started(argv, env, stdin_path)
+    """Run a command to its end, whatever its exit status; see `Host.run`. `host` is what errors call this machine."""
+    process = _started(argv, env, stdin_path, host=host)
+    begun(process)
     stdout: list[bytes] = []
     lines: list[str] = []
     streams = (
@@ -48,20 +58,23 @@ def run(
         _Stream(process.stdout, lambda stream: stdout.append(stream.read())),
         _Stream(process.stderr, lambda stream: _read_lines(stream, lines, on_line)),
     )
-    _finish(process, streams, argv, timeout)
+    _finish(process, streams, argv, timeout, host)
     return Completed(tuple(argv), process.returncode, b"".join(stdout).decode(errors="replace"), "".join(lines))
 
 
-def copy_output(argv: Sequence[str], file: IO[bytes], *, timeout: float) -> tuple[int, str]:
+def copy_output(
+    argv: Sequence[str], file: IO[bytes], *, timeout: float, host: str = "local", begun: Begun = unheard
+) -> tuple[int, str]:
     """Copy a command's output into a file; return its size and SHA-256, or raise CommandFailed."""
-    process = _started(argv, None)
+    process = _started(argv, None, host=host)
+    begun(process)
     lines: list[str] = []
     reader = _Stream(process.stderr, lambda stream: _read_lines(stream, lines, None))
     expired = threading.Event()
 
     def expire() -> None:
         expired.set()
-        _kill(process)
+        kill(process)
 
     watchdog = threading.Timer(timeout, expire)
     watchdog.start()
@@ -72,21 +85,25 @@ def copy_output(argv: Sequence[str], file: IO[bytes], *, timeout: float) -> tupl
         process.wait()
         reader.join(timeout)
     except BaseException:
-        _kill(process)
+        kill(process)
         raise
     finally:
         watchdog.cancel()
     if expired.is_set() or process.returncode != 0:
         why = f"no end after {timeout:g} s" if expired.is_set() else "".join(lines)
-        raise CommandFailed(argv, process.returncode, why, host="local")
+        raise CommandFailed(argv, process.returncode, why, host=host)
     return size, digest
 
 
-def attach(argv: Sequence[str], *, without: bytes) -> int:
-    """Run a command on the user's own terminal, and return its exit status; `without` is left out of its output."""
+def attach(argv: Sequence[str], *, without: bytes, environ: Mapping[str, str] | None = None) -> int:
+    """Run a command on the user's own terminal, and return its exit status; `without` is left out of its output.
+
+    `environ` is its whole environment (None: the minimal one).
+    """
+    environment = _environment(None) if environ is None else dict(environ)
     if not without:
-        return subprocess.run(tuple(argv), env=_environment(None), check=False).returncode
-    with subprocess.Popen(tuple(argv), env=_environment(None), stdout=subprocess.PIPE) as process:
+        return subprocess.run(tuple(argv), env=environment, check=False).returncode
+    with subprocess.Popen(tuple(argv), env=environment, stdout=subprocess.PIPE) as process:
         for line in process.stdout or ():
             sys.stdout.buffer.write(line.replace(without, b""))
             sys.stdout.buffer.flush()
@@ -94,16 +111,20 @@ def attach(argv: Sequence[str], *, without: bytes) -> int:
 
 
 def _started(
-    argv: Sequence[str], env: Mapping[str, str | Secret] | None, stdin_path: PurePosixPath | None = None
+    argv: Sequence[str],
+    env: Mapping[str, str | Secret] | None,
+    stdin_path: PurePosixPath | None = None,
+    *,
+    host: str,
 ) -> subprocess.Popen[bytes]:
     if stdin_path is not None:
         with Path(stdin_path).open("rb") as file:
-            return _process(argv, env, file)
-    return _process(argv, env, subprocess.PIPE)
+            return _process(argv, env, file, host)
+    return _process(argv, env, subprocess.PIPE, host)
 
 
 def _process(
-    argv: Sequence[str], env: Mapping[str, str | Secret] | None, stdin: IO[bytes] | int
+    argv: Sequence[str], env: Mapping[str, str | Secret] | None, stdin: IO[bytes] | int, host: str
 ) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
@@ -115,7 +136,7 @@ def _process(
             process_group=0,  # so that what it starts ends with it
         )
     except FileNotFoundError:
-        raise NotReady(f"local: `{argv[0]}` is not installed", fix="invoke doctor says what to install") from None
+        raise NotReady(f"{host}: `{argv[0]}` is not installed", fix="invoke doctor says what to install") from None
 
 
 def _environment(added: Mapping[str, str | Secret] | None) -> dict[str, str]:
@@ -145,7 +166,11 @@ def _feed(stream: IO[bytes], data: bytes) -> None:
 
 
 def _finish(
-    process: subprocess.Popen[bytes], streams: Sequence[threading.Thread], argv: Sequence[str], timeout: float
+    process: subprocess.Popen[bytes],
+    streams: Sequence[threading.Thread],
+    argv: Sequence[str],
+    timeout: float,
+    host: str,
 ) -> None:
     """Wait until a process has ended and closed its output; end it, and all that it started, when the time is up."""
     deadline = time.monotonic() + timeout
@@ -158,13 +183,14 @@ def _finish(
     except subprocess.TimeoutExpired:
         pass
     except BaseException:
-        _kill(process)
+        kill(process)
         raise
-    _kill(process)
-    raise CommandFailed(argv, process.returncode, f"no end after {timeout:g} s", host="local")
+    kill(process)
+    raise CommandFailed(argv, process.returncode, f"no end after {timeout:g} s", host=host)
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started in its group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

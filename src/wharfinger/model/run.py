@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+FINISHED: Final = tuple(f'"event": "finished", "outcome": "{end}"}}\n'.encode() for end in ("succeeded", "reverted"))
+"""How the last line of a journal ends that tells of the end of its run; what is written there by `Journal`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,11 +151,14 @@ class Edge(Model):
     """The address that it listens on; absent: every one, or only loopback for `server: local`."""
 
 
+LOCAL: Final = "local"
+
+
 class Environment(Model):
     """Where the stack runs, and what differs there."""
 
-    server: str
-    """`local`, or where OpenSSH finds the server."""
+    server: Annotated[str, Field(pattern=r"^[^-\s]\S*$")]
+    """`local`, or what OpenSSH calls the server: `user@host`, `ssh://user@host:port` or a name of ssh_config."""
     domain: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
     aliases: Argv = ()
     """Further host names of the site."""
@@ -171,7 +174,7 @@ class Environment(Model):
     @property
     def is_local(self) -> bool:
         """Whether this machine is the server."""
-        return self.server == "local"
+        return self.server == LOCAL
 
     @property
     def http_port(self) -> int:

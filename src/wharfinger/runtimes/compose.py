@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
+from wharfinger import registry
 from wharfinger.commands import compose
 from wharfinger.console import Step as Shown
 from wharfinger.engine import ONE_OFF, PROJECT, Container, Engine
@@ -44,14 +46,18 @@ class ComposeRuntime:
 
     def pull(self, images: tuple[str, ...], *, shown: Shown) -> None:
         """Fetch images; see `Runtime.pull`."""
-        missing = [image for image in images if not self.engine.has_image(image)]
+        missing = self.engine.missing(images)
 
         def fetch(image: str) -> None:
             with shown.progress(image.partition("@")[0].rpartition("/")[2], total=None, unit="bytes") as bar:
                 self.engine.pull(image, moved=bar.update)
 
-        with ThreadPoolExecutor(max_workers=_PULLS_AT_ONCE) as pool:
-            list(pool.map(fetch, missing))
+        ports = {port for image in missing if (port := registry.loopback_port(image)) is not None}
+        with ExitStack() as lent:
+            for port in ports:  # of the operator's own registry: images come by the way on which the server is reached
+                lent.enter_context(self.host.lend(port))
+            with ThreadPoolExecutor(max_workers=_PULLS_AT_ONCE) as pool:
+                list(pool.map(fetch, missing))
         shown.conclude(f"{len(missing)} fetched" if missing else "all there")
 
     def migrate(self, release: str, *, timeout: float, note: Note) -> None:
