@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wharfinger.commands.ssh import Way
 from wharfinger.edge import Edge
 from wharfinger.engine import Engine
 from wharfinger.hosts import Host
 from wharfinger.hosts.local import LocalHost
 from wharfinger.model.release import Layout
+from wharfinger.model.sandbox import Sandbox
 from wharfinger.model.stack import LOCAL, Stack
 from wharfinger.project import Place
 from wharfinger.runtimes.compose import ComposeRuntime
@@ -55,7 +57,7 @@ class Server:
 def connect(place: Place) -> Iterator[Server]:
     """Yield the server of an environment, connected as long as the block runs; raises NotReady where it cannot be."""
     environment, layout = place.environment, layout_of(place)
-    with _host(environment.server) as host:
+    with _host(place) as host:
         engine = Engine(host.docker_url, host=host.name)
         edge = Edge(host, engine, layout, environment.edge.project)
         try:
@@ -65,17 +67,27 @@ def connect(place: Place) -> Iterator[Server]:
 
 
 @contextmanager
-def _host(server: str) -> Iterator[Host]:
-    if server == LOCAL:
+def _host(place: Place) -> Iterator[Host]:
+    if place.environment.server == LOCAL:
         yield LocalHost()
         return
-    from wharfinger.hosts.ssh import SshHost, way_to
+    from wharfinger.hosts.ssh import SshHost
 
-    host = SshHost(way_to(server))
+    host = SshHost(way_of(place))
     try:
         yield host
     finally:
         host.close()
+
+
+def way_of(place: Place) -> Way:
+    """Return how an environment's server is reached: a server of the project's sandbox needs no settings."""
+    from wharfinger.commands import sandbox
+    from wharfinger.hosts.ssh import way_to
+
+    server, config = place.environment.server, Sandbox(place.project).ssh_config
+    text = config.read_text(encoding="utf-8") if config.is_file() else ""
+    return way_to(server, config=str(config) if sandbox.defines(text, server) else None)
 
 
 def layout_of(place: Place) -> Layout:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from wharfinger.tasks import deploy, env, images, looking, making, operating, server
+from wharfinger.tasks import deploy, env, images, looking, making, operating, sandbox, server
 
 namespace = Collection(
     deploy.deploy,
@@ -30,6 +30,7 @@ namespace = Collection(
     making.schema,
     env=Collection.from_module(env),
     images=Collection.from_module(images),
+    sandbox=Collection.from_module(sandbox),
     server=Collection.from_module(server),
 )
 """Everything that `invoke --list` shows."""
