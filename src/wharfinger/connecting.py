@@ -80,14 +80,19 @@ def _host(place: Place) -> Iterator[Host]:
         host.close()
 
 
-def way_of(place: Place) -> Way:
-    """Return how an environment's server is reached: a server of the project's sandbox needs no settings."""
+def way_of(place: Place, *, login: str = "") -> Way:
+    """Return how an environment's server is reached: a server of the project's sandbox needs no settings.
+
+    `login` is another user to log in as.
+    """
     from wharfinger.commands import sandbox
+    from wharfinger.commands import ssh as commands
     from wharfinger.hosts.ssh import way_to
 
     server, config = place.environment.server, Sandbox(place.project).ssh_config
     text = config.read_text(encoding="utf-8") if config.is_file() else ""
-    return way_to(server, config=str(config) if sandbox.defines(text, server) else None)
+    known = str(config) if sandbox.defines(text, server.rpartition("@")[2]) else None
+    return way_to(commands.as_user(server, login) if login else server, config=known)
 
 
 def layout_of(place: Place) -> Layout:

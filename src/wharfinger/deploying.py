@@ -48,6 +48,7 @@ def deploy(
             else:
                 with steps.step("build and push") as shown:
                     images = preparing.images_pushed(place, shown, no_cache=no_cache)
+                preparing.ensure_stock_there(place, server.host, console, steps)
         wanted = dataclasses.replace(want(place, settings, images, engine_version, server), seeded=seeded)
 
         def make_plan() -> Plan:
