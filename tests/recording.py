@@ -7,6 +7,7 @@ written in one list (`calls`), which they can share, so that a test sees the ord
 # ruff: noqa: ARG002 - what stands in for the world takes all that the world takes
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -73,6 +74,7 @@ class RecordingHost:
         self.free = free
         self.cut = False
         self.gone = False
+        self.reached_again = False
 
     @property
     def commands(self) -> list[tuple[str, ...]]:
@@ -154,7 +156,7 @@ class RecordingHost:
             if content is not None and not any(mark in content for mark in unless)
         }
 
-    def write(self, files: Mapping[PurePosixPath, File]) -> None:
+    def write(self, files: Mapping[PurePosixPath, File], *, awaited: bool = True) -> None:
         """Write files; see `Host.write`."""
         for path, file in files.items():
             self.calls.append(("write", path))
@@ -173,7 +175,7 @@ class RecordingHost:
         if self.read(path) == content:
             self.remove(path)
 
-    def append(self, path: PurePosixPath, line: str) -> None:
+    def append(self, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:
         """Append a line; see `Host.append`."""
         held = self.files.get(path, File(b"", 0o600))
         self.files[path] = File(held.content + f"{line}\n".encode(), held.mode)
@@ -213,12 +215,12 @@ class RecordingHost:
         return None
 
     def operator(self) -> Operator:
-        """Return who runs this test."""
-        return operator.current()
+        """Return who runs this test; by way of another process once the host was reached again."""
+        return dataclasses.replace(operator.current(), by_way_of="recorder" if self.reached_again else "")
 
     def has_ended(self, holder: Operator) -> bool:
-        """Whether a process of this machine has ended."""
-        return operator.is_gone(holder)
+        """Whether a process of this machine has ended, or served before the host was reached again."""
+        return operator.is_gone(holder) or (self.reached_again and holder == operator.current())
 
     @contextmanager
     def lend(self, port: int) -> Iterator[None]:
@@ -236,7 +238,7 @@ class RecordingHost:
         self.calls.append(("reach again",))
         if self.gone:
             raise ConnectionLost("recorder: no connection")
-        self.cut = False
+        self.cut, self.reached_again = False, True
 
 
 class RecordingEngine(Engine):

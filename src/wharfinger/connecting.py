@@ -13,9 +13,10 @@ from wharfinger.edge import Edge
 from wharfinger.engine import Engine
 from wharfinger.hosts import Host
 from wharfinger.hosts.local import LocalHost
+from wharfinger.hosts.ssh import SshHost, way_to
 from wharfinger.model.release import Layout
 from wharfinger.model.sandbox import Sandbox
-from wharfinger.model.stack import LOCAL, Stack
+from wharfinger.model.stack import Stack
 from wharfinger.project import Place
 from wharfinger.runtimes.compose import ComposeRuntime
 from wharfinger.steps import World
@@ -58,7 +59,8 @@ def connect(place: Place) -> Iterator[Server]:
     """Yield the server of an environment, connected as long as the block runs; raises NotReady where it cannot be."""
     environment, layout = place.environment, layout_of(place)
     with _host(place) as host:
-        engine = Engine(host.docker_url, host=host.name)
+        inspected = host.inspected if isinstance(host, SshHost) else None
+        engine = Engine(host.docker_url, host=host.name, inspected=inspected)
         edge = Edge(host, engine, layout, environment.edge.project)
         try:
             yield Server(host, engine, edge, layout, place.folder)
@@ -68,11 +70,9 @@ def connect(place: Place) -> Iterator[Server]:
 
 @contextmanager
 def _host(place: Place) -> Iterator[Host]:
-    if place.environment.server == LOCAL:
+    if place.environment.is_local:
         yield LocalHost()
         return
-    from wharfinger.hosts.ssh import SshHost
-
     host = SshHost(way_of(place))
     try:
         yield host
@@ -87,12 +87,12 @@ def way_of(place: Place, *, login: str = "") -> Way:
     """
     from wharfinger.commands import sandbox
     from wharfinger.commands import ssh as commands
-    from wharfinger.hosts.ssh import way_to
 
     server, config = place.environment.server, Sandbox(place.project).ssh_config
     text = config.read_text(encoding="utf-8") if config.is_file() else ""
     known = str(config) if sandbox.defines(text, server.rpartition("@")[2]) else None
-    return way_to(commands.as_user(server, login) if login else server, config=known)
+    destination = commands.as_user(server, login) if login else server
+    return way_to(destination, environment=place.environment_name, config=known)
 
 
 def layout_of(place: Place) -> Layout:

@@ -13,6 +13,7 @@ from wharfinger.builds.building import revision
 from wharfinger.carrying_out import Consent, Outcome, carry_out, now
 from wharfinger.connecting import Server, connect
 from wharfinger.console import Console
+from wharfinger.engine import OLDEST
 from wharfinger.errors import NotReady
 from wharfinger.facts import Observed, observe
 from wharfinger.hosts import File
@@ -37,7 +38,7 @@ def deploy(
     """
     settings = preparing.values_of(place, console, from_environ=from_environ)
     with connect(place) as server:
-        engine_version = server.engine.version()
+        engine_version = version_of(server)
         with console.steps(("check", "build and push")) as steps:
             preparing.ensure_stock(place, console, steps)
             with steps.step("check"):
@@ -48,7 +49,6 @@ def deploy(
             else:
                 with steps.step("build and push") as shown:
                     images = preparing.images_pushed(place, shown, no_cache=no_cache)
-                preparing.ensure_stock_there(place, server.host, console, steps)
         wanted = dataclasses.replace(want(place, settings, images, engine_version, server), seeded=seeded)
 
         def make_plan() -> Plan:
@@ -58,6 +58,18 @@ def deploy(
 
         outcome = carry_out(make_plan, place, place.stack, server, console, consent)
     _sum_up(outcome, place, images, console, consent, steps.timings)
+
+
+def version_of(server: Server) -> tuple[int, int]:
+    """Return the engine's version; raises NotReady for one that is too old."""
+    version = server.engine.version()
+    if version < OLDEST:
+        has, wants = ".".join(map(str, version)), ".".join(map(str, OLDEST))
+        raise NotReady(
+            f"{server.host.name}: Docker Engine {has} is older than {wants}",
+            fix="invoke doctor says what to install; Debian 13 has a later one, which runs on Debian 12 too",
+        )
+    return version
 
 
 def look(wanted: Wanted, server: Server) -> Observed:
@@ -112,6 +124,8 @@ def want(
         data_files=data | ({".env": File(values["data"], 0o600)} if data else {}),
         edge_files=rendered.edge,
         site=rendered.site.encode() if rendered.site is not None else None,
+        stock=preparing.stock_of_server(place),
+        port=preparing.registry_port(),
     )
 
 

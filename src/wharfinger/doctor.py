@@ -14,13 +14,13 @@ from typing import Final
 from wharfinger import stock_images
 from wharfinger.connecting import Server, connect
 from wharfinger.console import Console
+from wharfinger.engine import OLDEST
 from wharfinger.errors import NotReady, WharfingerError
 from wharfinger.facts import observe
 from wharfinger.hosts import Host
 from wharfinger.project import Place
 
 MINIMUM_FREE: Final = 2 << 30
-_OLDEST_ENGINE: Final = (24, 0)
 _OLDEST_COMPOSE: Final = (2, 24)
 _OLDEST_BUILDX: Final = (0, 13)
 _TIMEOUT: Final = 20.0
@@ -54,16 +54,16 @@ def examine(place: Place, console: Console, *, as_json: bool) -> None:
 
 def _findings(place: Place, server: Server) -> Iterator[Finding]:
     host = server.host
-    engine = _tool(host, "Docker Engine", ("docker", "version", "--format", "{{.Server.Version}}"), _OLDEST_ENGINE)
+    engine = _tool(host, "Docker Engine", ("docker", "version", "--format", "{{.Server.Version}}"), OLDEST)
     yield engine
     yield _tool(host, "Compose", ("docker", "compose", "version", "--short"), _OLDEST_COMPOSE)
-    yield _tool(host, "buildx", ("docker", "buildx", "version"), _OLDEST_BUILDX)
+    yield _tool(server.here, "buildx", ("docker", "buildx", "version"), _OLDEST_BUILDX)
     yield _disk(server)
     if engine.fine:
         yield _clock(host)
         yield from _ports(place, server)
         yield from _runs(place, server)
-        yield _images(host)
+        yield _images(server.here)
 
 
 def _tool(host: Host, name: str, argv: tuple[str, ...], oldest: tuple[int, int]) -> Finding:

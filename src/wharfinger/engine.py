@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,12 @@ PROJECT: Final = "com.docker.compose.project"
 SERVICE: Final = "com.docker.compose.service"
 ONE_OFF: Final = "com.docker.compose.oneoff"
 SLOT: Final = "org.wharfinger.slot"
+OLDEST: Final = (25, 0)
+"""The engine that first knows a health check's `start_interval`, without which a deploy waits for nothing."""
+
+Inspected = Callable[[Sequence[str]], Sequence[Mapping[str, Any]]]
+
+_API: Final = "1.44"  # of engine 25; to ask for it would take a request each time
 _CALL_TIMEOUT: Final = 30
 _AT_ONCE: Final = 8
 _PULL_SILENCE: Final = 300  # seconds without any news of a pull
@@ -73,7 +79,7 @@ def client(url: str | None, *, timeout: int, host: str = "local") -> docker.Dock
     try:
         if url is None:
             return docker.from_env(version="auto", timeout=timeout)
-        return docker.DockerClient(url, version="auto", timeout=timeout)
+        return docker.DockerClient(url, version=_API, timeout=timeout)
     except docker.errors.DockerException:
         raise NotReady(
             f"{host}: no Docker Engine answers", fix="./run deploy installs and starts one; invoke doctor says more"
@@ -83,9 +89,15 @@ def client(url: str | None, *, timeout: int, host: str = "local") -> docker.Dock
 class Engine:
     """A connection to one Docker Engine, opened at the first question."""
 
-    def __init__(self, url: Callable[[], str | None] | str | None, *, host: str) -> None:
-        """Remember where it is; a function that knows is asked at the first question."""
+    def __init__(
+        self, url: Callable[[], str | None] | str | None, *, host: str, inspected: Inspected | None = None
+    ) -> None:
+        """Remember where it is; a function that knows is asked at the first question.
+
+        `inspected` describes all containers with some labels at once, where the engine is far away.
+        """
         self._where = url
+        self._inspected = inspected
         self._host = host
         self._connected: docker.APIClient | None = None
         self._connecting = threading.Lock()
@@ -98,6 +110,8 @@ class Engine:
     def _api(self) -> docker.APIClient:
         with self._connecting:
             if self._connected is None:
+                import docker  # noqa: F401 - takes its time, while the way to the server is being made
+
                 self._connected = client(self._url, timeout=_CALL_TIMEOUT, host=self._host).api
             return self._connected
 
@@ -109,7 +123,7 @@ class Engine:
 
     def version(self) -> tuple[int, int]:
         """Return the engine's major and minor version."""
-        major, minor, *_ = self._api.version()["Version"].split(".")
+        major, minor, *_ = self._api.version(api_version=False)["Version"].split(".")
         return int(major), int(minor)
 
     def containers(
@@ -120,13 +134,14 @@ class Engine:
         `of` says of a project's name whether its containers are wanted; the others are not looked at.
         """
         wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
-        listed = self._api.containers(all=True, filters={"label": wanted})
-        wanted = [entry["Id"] for entry in listed if of(entry["Labels"].get(PROJECT, "-"))]
-        if not wanted:
-            return ()
-        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:  # a server may be far away
-            found = tuple(pool.map(self._inspect, wanted))
-        return tuple(sorted((container for container in found if container), key=lambda container: container.name))
+        if self._inspected is not None:
+            described = map(_container, self._inspected(wanted))
+            found = [container for container in described if of(container.project or "-")]
+        else:
+            listed = self._api.containers(all=True, filters={"label": wanted})
+            inspected = (self._inspect(entry["Id"]) for entry in listed if of(entry["Labels"].get(PROJECT, "-")))
+            found = [container for container in inspected if container]
+        return tuple(sorted(found, key=lambda container: container.name))
 
     def project(self, name: str) -> tuple[Container, ...]:
         """Return the containers of a Compose project, one-off ones aside."""
@@ -241,44 +256,54 @@ class Engine:
             "label": f"{PROJECT}={project}",
             "event": ["start", "die", "health_status"],
         }
-        stream = self._api.events(filters=filters, since=int(time.time()) - 1)
+        since = int(time.time()) - 1
+        opening: Future[Any] = Future()
 
         def forward() -> None:
+            try:
+                opening.set_result(self._api.events(filters=filters, since=since))
+            except Exception as error:
+                opening.set_exception(error)
+            changes.put(None)  # look again: what happened while it was being opened may have been missed
             with contextlib.suppress(Exception):  # closing the stream ends its reader with whatever error it likes
-                for _ in stream:
+                for _ in opening.result():
                     changes.put(None)
 
         threading.Thread(target=forward, daemon=True).start()
         try:
             yield changes
         finally:
-            stream.close()
+            opening.result().close()
 
     def _inspect(self, container: str) -> Container | None:
         import docker
 
         try:
-            facts: dict[str, Any] = self._api.inspect_container(container)
+            return _container(self._api.inspect_container(container))
         except docker.errors.NotFound:
             return None
-        labels, state = facts["Config"]["Labels"], facts["State"]
-        running, networks = state["Status"] == "running", facts["NetworkSettings"]["Networks"]
-        return Container(
-            id=facts["Id"],
-            name=facts["Name"].removeprefix("/"),
-            project=labels.get(PROJECT, ""),
-            service=labels.get(SERVICE, ""),
-            slot=labels.get(SLOT, ""),
-            image=facts["Config"]["Image"],
-            state=state["Status"],
-            health=state.get("Health", {}).get("Status", "none"),
-            exit_code=state["ExitCode"],
-            restarts=facts["RestartCount"],
-            since=state["StartedAt"] if running else state["FinishedAt"],
-            addresses=tuple(network["IPAddress"] for network in networks.values() if network["IPAddress"]),
-            published=_published(facts["NetworkSettings"].get("Ports") or {}),
-            labels=labels,
-        )
+
+
+def _container(facts: Mapping[str, Any]) -> Container:
+    """Return what an engine's own description says."""
+    labels, state = facts["Config"]["Labels"], facts["State"]
+    running, networks = state["Status"] == "running", facts["NetworkSettings"]["Networks"]
+    return Container(
+        id=facts["Id"],
+        name=facts["Name"].removeprefix("/"),
+        project=labels.get(PROJECT, ""),
+        service=labels.get(SERVICE, ""),
+        slot=labels.get(SLOT, ""),
+        image=facts["Config"]["Image"],
+        state=state["Status"],
+        health=state.get("Health", {}).get("Status", "none"),
+        exit_code=state["ExitCode"],
+        restarts=facts["RestartCount"],
+        since=state["StartedAt"] if running else state["FinishedAt"],
+        addresses=tuple(network["IPAddress"] for network in networks.values() if network["IPAddress"]),
+        published=_published(facts["NetworkSettings"].get("Ports") or {}),
+        labels=labels,
+    )
 
 
 def _published(ports: Mapping[str, Sequence[Mapping[str, str]] | None]) -> dict[int, int]:

@@ -6,12 +6,12 @@ Exit codes (stable; CI may rely on them):
     1    WharfingerError      anything else; `--check` or `health` found something; Invoke knows no such task or flag
     2    UsageError           unknown stack, environment, release or service
     3    InvalidInput         stack file, contract, env values, templates or site are not valid
-    4    NotReady             the machine lacks something: engine, Compose, buildx, disk, a free port
+    4    NotReady             machine or server lacks something: engine, Compose, disk, a free port; or lets nobody in
     5    BuildFailed          an image does not build, push or pull; the registry is down
     6    LockHeld             somebody else deploys this environment
     7    StepFailed           a step failed; the old release serves
     8    NotConfirmed         the plan was declined, or could not be asked about
-    9    ConnectionLost       the connection to the server was lost in mid-run; it says what serves and what was done
+    9    ConnectionLost       the connection to the server was lost in mid-run; it says what serves and was put right
     130  Interrupted          Ctrl-C; what was begun has been undone (a second one ends that: `invoke recover`)
 """
 

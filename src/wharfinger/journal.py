@@ -20,6 +20,8 @@ class Journal:
     path: PurePosixPath
     now: Callable[[], str]
     """Returns the time, ISO 8601 in UTC."""
+    awaited: bool = False
+    """Whether a line that cannot be written is an error at once, rather than of what is done next."""
 
     def planned(self, steps: tuple[Step, ...], *, by: str, action: str) -> None:
         """Record what is going to be done, by whom."""
@@ -38,4 +40,6 @@ class Journal:
         self._write({"event": "abandoned"})
 
     def _write(self, facts: dict[str, Any]) -> None:
-        self.host.append(self.path, json.dumps({"at": self.now(), **facts}, ensure_ascii=False, default=str))
+        self.host.append(
+            self.path, json.dumps({"at": self.now(), **facts}, ensure_ascii=False, default=str), awaited=self.awaited
+        )

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from wharfinger.errors import ConnectionLost, LockHeld
+from wharfinger.errors import ConnectionLost, LockHeld, NotReady
 from wharfinger.hosts import File, Host
 from wharfinger.hosts.operator import Operator
 from wharfinger.model.release import Layout
@@ -37,7 +37,7 @@ def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -
     """
     content = json.dumps({**dataclasses.asdict(operator), "since": since}).encode()
     for _ in range(_ATTEMPTS):
-        if host.create(layout.lock, File(content)):
+        if _taken(host, layout, content):
             break
         remove_stale(host, layout)
     else:
@@ -47,9 +47,27 @@ def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -
     except ConnectionLost:
         raise
     except BaseException:
+        _let_go(host, layout, content)
+        raise
+    _let_go(host, layout, content)
+
+
+def _taken(host: Host, layout: Layout, content: bytes) -> bool:
+    try:
+        return host.create(layout.lock, File(content))
+    except PermissionError:
+        raise NotReady(
+            f"{host.name}: {layout.home} may not be written",
+            fix=f"let the user that deploys own {layout.root}; as root there: install -d -o USER {layout.root}",
+        ) from None
+
+
+def _let_go(host: Host, layout: Layout, content: bytes) -> None:
+    try:
+        host.remove_if(layout.lock, content)
+    except OSError:  # of something before, which is told only now: the lock goes all the same
         host.remove_if(layout.lock, content)
         raise
-    host.remove_if(layout.lock, content)
 
 
 def remove_stale(host: Host, layout: Layout) -> bool:

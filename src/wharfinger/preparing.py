@@ -6,12 +6,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 
-from wharfinger import assets, builds, env_files, stock_images, stock_sending
+from wharfinger import assets, builds, env_files, stock_images
 from wharfinger.checking import EDGE_IMAGE, write_and_check
 from wharfinger.connecting import layout_of
 from wharfinger.console import Console, StepList
 from wharfinger.console import Step as Shown
-from wharfinger.hosts import Host
 from wharfinger.hosts.local import LocalHost
 from wharfinger.model.stack import Postgres, Redis
 from wharfinger.project import Place
@@ -44,39 +43,30 @@ def ensure_stock(place: Place, console: Console, steps: StepList) -> None:
         stock_images.ensure(host, wanted, source=source, say=console.say, progress=_note_in(shown))
 
 
-def ensure_stock_there(place: Place, server: Host, console: Console, steps: StepList) -> None:
-    """Make a server's engine hold the stock images that run on it; this machine sends what no hub gives there."""
-    wanted = tuple(dict.fromkeys(_stock_run(place)))
-    missing = stock_images.Origin.MISSING in stock_images.origins(server, wanted).values() if wanted else False
-    if place.environment.is_local or not missing:
-        return
-    with steps.step("stock images there") as shown:
-        stock_sending.ensure_there(
-            server,
-            wanted,
-            here=LocalHost(),
-            registry=embedded(port=int(os.environ.get(EMBEDDED_PORT_VARIABLE) or EMBEDDED_PORT)),
-            compose_folder=assets.folder("compose"),
-            say=console.say,
-            progress=_note_in(shown),
-        )
+def stock_of_server(place: Place) -> tuple[str, ...]:
+    """Return the stock images that the edge and the data tier run; of this machine's own server it needs none."""
+    if place.environment.is_local:
+        return ()
+    data = (each for each in place.stack.data.values() if isinstance(each, (Postgres, Redis)))
+    edge = (EDGE_IMAGE,) if place.stack.site is not None else ()
+    return (*edge, *dict.fromkeys(f"{service.engine}:{service.version}" for service in data))
 
 
-def _stock_run(place: Place) -> Iterator[str]:
-    """Yield the stock images that containers of a stack's own server run."""
-    if place.stack.site is not None:
-        yield EDGE_IMAGE
-    for service in place.stack.data.values():
-        if isinstance(service, (Postgres, Redis)):
-            yield f"{service.engine}:{service.version}"
+def registry_port() -> int:
+    """Return where the embedded registry listens."""
+    return int(os.environ.get(EMBEDDED_PORT_VARIABLE) or EMBEDDED_PORT)
 
 
 def stock_of(place: Place) -> Iterator[str]:
     """Yield the images that a stack takes from a hub or a stand-in, each once or more."""
     stack = place.stack
-    yield from _stock_run(place)
+    if stack.site is not None:
+        yield EDGE_IMAGE
     if stack.build and stack.registry is None:
         yield "registry:2"
+    for service in stack.data.values():
+        if isinstance(service, (Postgres, Redis)):
+            yield f"{service.engine}:{service.version}"
     for spec in stack.build.values():
         dockerfile = place.folder / spec.context / spec.dockerfile
         text = dockerfile.read_text(encoding="utf-8", errors="replace") if dockerfile.is_file() else ""
@@ -106,7 +96,7 @@ def registry_of(place: Place) -> Registry:
     """Return where a stack's images are kept: the registry that it names, or the embedded one."""
     if place.stack.registry is not None:
         return Registry(place.stack.registry)
-    return embedded(port=int(os.environ.get(EMBEDDED_PORT_VARIABLE) or EMBEDDED_PORT))
+    return embedded(port=registry_port())
 
 
 def ignored_by(place: Place) -> builds.Ignored:

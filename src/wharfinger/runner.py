@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NoReturn
 
 from wharfinger.console import Console, StepList
@@ -68,7 +68,7 @@ def _carry_out(step: Step, world: World, journal: Journal, console: Console, sho
         journal.step("done", step, **_checklist(row))
     except (Exception, KeyboardInterrupt) as error:
         with _even_if_the_disk_is_full():
-            journal.step("failed", step, problem=_problem(error), **_checklist(row))
+            _awaited(journal).step("failed", step, problem=_problem(error), **_checklist(row))
         if not step.tidies or not world.host.is_reached():
             raise
         console.warn(f"{step.title} failed: {_problem(error)}; the next deploy tries again{_more(error)}")
@@ -84,6 +84,7 @@ def _compensate(
     shown: StepList,
 ) -> NoReturn:
     """Undo what was begun, in reverse, and raise the failure; a second Ctrl-C ends that at once, recoverably."""
+    journal = _awaited(journal)
     try:
         _undo(begun, world, journal, console)
         _run_hooks(plan.on_failure, world, journal, shown, console)
@@ -98,6 +99,11 @@ def _compensate(
             fix="invoke recover puts it right, and so does the next deploy",
         ) from error
     raise _failure(plan, begun[-1], error) from error
+
+
+def _awaited(journal: Journal) -> Journal:
+    """Return the journal for undoing: a line of it that cannot be written must not keep anything from being undone."""
+    return replace(journal, awaited=True)
 
 
 def _undo(steps: Sequence[Step], world: World, journal: Journal, console: Console) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from wharfinger import preparing
 from wharfinger.carrying_out import Consent
+from wharfinger.checking import EDGE_IMAGE
 from wharfinger.commands import setup as commands
 from wharfinger.commands import ssh
 from wharfinger.commands.ssh import Way
@@ -20,6 +21,7 @@ from wharfinger.hosts.local import LocalHost
 from wharfinger.hosts.ssh_trouble import explained
 from wharfinger.planning.setup import Change, Found, already_there, firewall_hints, plan_setup
 from wharfinger.project import Place
+from wharfinger.supplying import supply
 
 _LOOK_WITHIN: Final = 60.0
 _CHANGE_WITHIN: Final = 900.0
@@ -85,8 +87,11 @@ def _start_edge(place: Place, console: Console) -> None:
         if server.edge.container in observed:
             console.say("there already: the edge")
             return
-        with console.steps(("start the edge",)) as steps:
-            preparing.ensure_stock_there(place, server.host, console, steps)
+        with console.steps(("send the edge's image", "start the edge")) as steps:
+            preparing.ensure_stock(place, console, steps)
+            with steps.step("send the edge's image") as shown:
+                port = preparing.registry_port()
+                supply((EDGE_IMAGE,), server.here, server.host, server.engine, port=port, note=shown.note)
             with steps.step("start the edge") as shown:
                 images = preparing.tags_of(place)
                 files = preparing.render_neutral(place, images, server.engine.version()).edge

@@ -22,7 +22,6 @@ __all__ = [
     "ensure",
     "hub_answers",
     "origins",
-    "pull",
     "source_from",
 ]
 
@@ -114,7 +113,7 @@ def ensure(
     others = tuple(name for name in dict.fromkeys((*wanted, *under)) if name not in servers)
     if others and (source == "hub" or (source == "auto" and hub_answers(host, others[0]))):
         say(f"pulling {', '.join(others)} from the image hub")
-        stand_ins.at_once(lambda name: pull(host, name, progress), others)
+        stand_ins.at_once(lambda name: _pull(host, name, progress), others)
     elif others:
         _need_stand_ins(others)
         why = "as chosen" if source == "debian" else "no image hub answers"
@@ -164,9 +163,7 @@ def hub_answers(host: Host, name: str) -> bool:
     return True
 
 
-def pull(host: Host, name: str, progress: Progress) -> None:
-    """Let a host's engine pull a stock image from its hub; raises BuildFailed."""
-
+def _pull(host: Host, name: str, progress: Progress) -> None:
     def note(line: str) -> None:
         progress(name, line.strip())
 

@@ -30,8 +30,8 @@ def trust(place: Place, console: Console, *, replace: bool, assume_yes: bool, dr
         if not replace:
             raise refusal(way, offered)
         console.warn(
-            f"{way.destination}: another key is known for this server. Unless it was set up anew, somebody else answers "
-            "in its place, and would get every secret that is sent there"
+            f"{way.destination}: another key is known for this server. Unless it was set up anew, somebody else answers"
+            " in its place, and would get every secret that is sent there"
         )
     console.say(f"{way.destination} offers {offered.fingerprint}")
     if dry:

@@ -53,8 +53,8 @@ def run(points: str, words: list[str]) -> None:
     waiting = [Point.parse(text) for text in points.split(",")]
     append = LocalHost.append
 
-    def and_hit(self: LocalHost, path: PurePosixPath, line: str) -> None:
-        append(self, path, line)
+    def and_hit(self: LocalHost, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:
+        append(self, path, line, awaited=awaited)
         facts = json.loads(line)
         if waiting and waiting[0].line == f"{facts['event']} {facts.get('verb', '')}".strip():
             waiting.pop(0).hit()

@@ -13,11 +13,6 @@ from tests.integration import sandboxes
 from tests.integration.deployments import docker
 from tests.integration.sandboxes import TestSandbox
 
-from wharfinger import assets, stock_sending
-from wharfinger.hosts.local import LocalHost
-from wharfinger.hosts.ssh import SshHost, way_to
-from wharfinger.registry import Registry
-
 SERVERS = ("vps1", "vps2")
 UP_WITHIN = 30.0
 
@@ -126,32 +121,3 @@ def test_two_run_beside_each_other_and_start_in_half_a_minute(sandbox: TestSandb
     assert second.left() == []
     assert sandbox.status()["up"] is True
     assert sandbox.ssh("vps1", "true") == ""
-
-
-def test_a_server_without_a_hub_gets_this_machines_stock_images(
-    sandbox: TestSandbox, registry: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WHARFINGER_SSH_CONFIG", str(sandbox.ssh_config))
-    name = "redis:8"
-    sandbox.ssh("vps2", f"docker image rm {name}")
-    server, here, said = SshHost(way_to("vps2")), LocalHost(), list[str]()
-
-    def ensure() -> tuple[str, ...]:
-        return stock_sending.ensure_there(
-            server,
-            (name, "nginx:1.30"),
-            here=here,
-            registry=Registry(registry),
-            compose_folder=assets.folder("compose"),
-            say=said.append,
-            progress=lambda *_: None,
-        )
-
-    try:
-        assert ensure() == (name,)
-        assert ensure() == ()
-    finally:
-        server.close()
-    identity = ("image", "inspect", "--format", "'{{.Id}} {{.RepoTags}}'", name)
-    assert sandbox.ssh("vps2", "docker", *identity) == docker(*identity).strip("'")
-    assert registry not in docker("image", "ls", "--format", "{{.Repository}}")

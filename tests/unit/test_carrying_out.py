@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from tests.examples import LAYOUT
@@ -16,8 +16,8 @@ from tests.unit.planning.situations import OLD, STACK
 
 from wharfinger.carrying_out import Consent, Outcome, carry_out
 from wharfinger.console import Console
-from wharfinger.errors import LockHeld, NotConfirmed, WharfingerError
-from wharfinger.hosts import File
+from wharfinger.errors import ConnectionLost, LockHeld, NotConfirmed, WharfingerError
+from wharfinger.hosts import Completed, File
 from wharfinger.planning import Plan
 from wharfinger.project import Place
 from wharfinger.steps.app import Retire
@@ -162,3 +162,42 @@ def test_while_somebody_else_deploys_nothing_is_done() -> None:
 
     assert host.commands == []
     assert host.files == {LAYOUT.lock: File(b"somebody")}
+
+
+class Cut(RecordingHost):
+    """A host whose connection is lost as the first tier is to be stopped."""
+
+    def run(self, argv: Sequence[str], **options: Any) -> Completed:
+        if "down" in argv and ("reach again",) not in self.calls:
+            self.cut = True
+            raise ConnectionLost("recorder: the connection was lost")
+        return super().run(argv, **options)
+
+
+def test_a_connection_that_is_lost_is_made_anew_and_the_run_recovered_from_its_journal() -> None:
+    host, heard = Cut(), Heard()
+
+    with pytest.raises(ConnectionLost, match="lost in `retire 20261119120000`") as caught:
+        carried_out(host, heard.console)
+
+    assert caught.value.exit_code == 9
+    assert caught.value.details == (
+        f"the deploy by {host.operator()} was cut off in Retire, and is reverted",
+        "nothing is deployed",
+    )
+    journals = [path for path in host.files if path.parent == LAYOUT.journal]
+    ends = [json.loads((host.read(path) or b"").splitlines()[-1]).get("outcome") for path in journals]
+    assert sorted(ends) == ["reverted", "succeeded"]
+    assert LAYOUT.lock not in host.files
+
+
+def test_where_there_is_no_other_connection_it_says_what_serves_and_what_mends_it() -> None:
+    host, heard = Cut(), Heard()
+    host.gone = True
+
+    with pytest.raises(ConnectionLost) as caught:
+        carried_out(host, heard.console)
+
+    assert f"release {OLD} still serves" in caught.value.details
+    assert "invoke recover" in caught.value.fix
+    assert LAYOUT.lock in host.files

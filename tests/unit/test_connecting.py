@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from tests.examples import STACK
+from tests.examples import sevra
 
 from wharfinger.commands import sandbox
 from wharfinger.connecting import way_of
@@ -20,7 +20,7 @@ def _no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def place(project: Path, server: str) -> Place:
-    stack = STACK.model_copy(update={"environments": {"staging": Environment(server=server, domain="a.example.com")}})
+    stack = sevra().model_copy(update={"environments": {"staging": Environment(server=server, domain="a.example.com")}})
     return Place(project, project / "stacks" / "a", stack, "staging")
 
 

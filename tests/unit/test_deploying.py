@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from tests.examples import IMAGES, LAYOUT, sevra
-from tests.recording import RecordingHost, edge_container, server
+from tests.recording import RecordingEngine, RecordingHost, edge_container, server
 from tests.unit.planning.situations import NEW, empty, serving, wanted
 
 from wharfinger import dotenv
-from wharfinger.deploying import refuse_unready, want
+from wharfinger.deploying import refuse_unready, version_of, want
 from wharfinger.errors import NotReady
 from wharfinger.facts import Observed
 from wharfinger.hosts import File
@@ -137,3 +137,14 @@ def test_ports_that_the_edge_itself_holds_are_not_taken() -> None:
 
 def test_a_stack_without_a_site_needs_no_port() -> None:
     refuse_unready(wanted(site=None), observed(ports_taken=frozenset({8080, 8443})), place_of(Path("/p")))
+
+
+@pytest.mark.parametrize("version", [(20, 10), (24, 9)])
+def test_an_engine_that_is_too_old_is_told_before_anything_is_built(
+    version: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = server()
+    monkeypatch.setattr(RecordingEngine, "version", lambda _: version)
+
+    with pytest.raises(NotReady, match=rf"recorder: Docker Engine {version[0]}\.{version[1]} is older than 25\.0"):
+        version_of(there)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
@@ -17,8 +17,8 @@ from tests.unit.planning.situations import SITE, empty, wanted
 
 from wharfinger import runner
 from wharfinger.console import Step as Shown
-from wharfinger.errors import Interrupted, StepFailed, WharfingerError
-from wharfinger.hosts import File
+from wharfinger.errors import ConnectionLost, Interrupted, StepFailed, WharfingerError
+from wharfinger.hosts import Completed, File
 from wharfinger.journal import Journal
 from wharfinger.planning import Plan
 from wharfinger.planning.deploy import plan_deploy
@@ -70,11 +70,11 @@ class FullDisk(RecordingHost):
         super().__init__()
         self.lines = lines
 
-    def append(self, path: PurePosixPath, line: str) -> None:
+    def append(self, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:
         if self.lines == 0:
             raise OSError(28, "No space left on device")
         self.lines -= 1
-        super().append(path, line)
+        super().append(path, line, awaited=awaited)
 
 
 def journal_on(host: RecordingHost) -> Journal:
@@ -188,8 +188,8 @@ def test_ctrl_c_between_two_steps_undoes_too() -> None:
     """It need not come while a step runs: here it does while the journal is written."""
 
     class Pressed(RecordingHost):
-        def append(self, path: PurePosixPath, line: str) -> None:
-            super().append(path, line)
+        def append(self, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:
+            super().append(path, line, awaited=awaited)
             if json.loads(line)["event"] == "done":
                 raise KeyboardInterrupt
 
@@ -316,3 +316,77 @@ def test_a_failing_step_does_not_tell_what_it_writes() -> None:
 
     assert "correct-horse" not in str(caught.value) + heard.said + (host.read(PATH) or b"").decode()
     assert host.read(LAYOUT.release("20261120143000") / ".env") is None
+
+
+@dataclass(frozen=True)
+class Cutting(Verb):
+    """A step in which the connection is lost."""
+
+    def run(self, on: World, shown: Shown) -> None:
+        super().run(on, shown)
+        assert isinstance(on.host, RecordingHost)
+        on.host.cut = True
+        raise OSError("socket closed")
+
+
+@dataclass(frozen=True)
+class TidyCutting(Cutting):
+    """The same, once the release counts."""
+
+    tidies: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize("cutting", [Cutting("b"), TidyCutting("b")])
+def test_where_the_connection_is_lost_nothing_is_undone_blindly(cutting: Verb) -> None:
+    host = RecordingHost()
+
+    with pytest.raises(ConnectionLost, match="recorder: the connection was lost in `do b`") as caught:
+        carry_out(Verb("a"), cutting, Tidy("c"), host=host)
+
+    assert host.calls == [("do", "a"), ("do", "b")]
+    assert caught.value.details == (SERVING,)
+    assert "invoke recover" in caught.value.fix
+    assert caught.value.exit_code == 9
+
+
+class Poisoned(RecordingHost):
+    """A host far away, on which what is not awaited fails by way of what is asked next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full = False
+        self.failed = False
+
+    def append(self, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:  # noqa: ARG002
+        if self.full and awaited:
+            raise OSError(28, "No space left on device")
+        self.failed = self.failed or self.full
+
+    def run(self, argv: Sequence[str], **options: Any) -> Completed:
+        if self.failed:
+            self.failed = False
+            raise OSError(28, "No space left on device")
+        return super().run(argv, **options)
+
+
+@dataclass(frozen=True)
+class Commanding(Verb):
+    """A step that asks the host, to do and to undo."""
+
+    def run(self, on: World, shown: Shown) -> None:
+        assert isinstance(on.host, Poisoned)
+        shown.note(self.name)
+        on.host.run(("do", self.name), timeout=1)
+        on.host.full = self.name == "b"
+
+    def undo(self, on: World) -> None:
+        on.host.run(("undo", self.name), timeout=1)
+
+
+def test_a_journal_that_cannot_be_written_far_away_keeps_nothing_from_being_undone() -> None:
+    host = Poisoned()
+
+    with pytest.raises(StepFailed, match="No space left"):
+        carry_out(Commanding("a"), Commanding("b"), Commanding("c"), host=host)
+
+    assert host.commands == [("do", "a"), ("do", "b"), ("undo", "c"), ("undo", "b"), ("undo", "a")]

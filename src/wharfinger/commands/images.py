@@ -69,16 +69,6 @@ def pull_input(name: str) -> bytes:
     return json.dumps({"services": {"image": {"image": name}}}).encode()
 
 
-def call(image: str, name: str) -> tuple[str, ...]:
-    """Give an image one more name."""
-    return ("docker", "image", "tag", image, name)
-
-
-def forget(name: str) -> tuple[str, ...]:
-    """Take a name from an image; the image goes with its last one."""
-    return ("docker", "image", "rm", "--no-prune", name)
-
-
 def build(name: str, context: str, *, label: str, arguments: Sequence[str] = (), cache: bool = True) -> tuple[str, ...]:
     """Build a stand-in; `arguments` are names of variables whose values Docker takes from its environment."""
     # Unlike `docker buildx build` this always takes the engine's own builder, which sees local base images.

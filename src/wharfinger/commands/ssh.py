@@ -32,6 +32,8 @@ class Way:
     """The socket of the connection that all commands share."""
     config: str | None = None
     """The ssh_config to use; None: the user's and the system's."""
+    trust: str = "invoke server.trust"
+    """The command that shows and accepts the server's key."""
 
 
 def as_user(destination: str, user: str) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
@@ -116,8 +117,10 @@ class _Taking:
 
     def _taken(self, path: PurePosixPath) -> Backup:
         taken = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        measured = postgres.measure(self.host, self.container)
-        self._refuse_too_large(measured)
+        with ThreadPoolExecutor() as pool:
+            free = pool.submit(self.host.free_bytes, self.stem.parent)
+            measured = postgres.measure(self.host, self.container)
+            self._refuse_too_large(measured, free.result())
         self.note(f"{self.service}: dumping {size(measured.bytes)}")
         written, sha256 = postgres.dump(self.host, self.container, path, version=measured.version, within=self.within)
         self.note(f"{self.service}: reading back {size(written)}")
@@ -129,9 +132,8 @@ class _Taking:
                 raise Unreadable(f"it holds the rows of {tables} tables, but the database has {expected}")
         return Backup(self.service, path, sha256, written, tables, measured.server_version, taken)
 
-    def _refuse_too_large(self, measured: Measured) -> None:
+    def _refuse_too_large(self, measured: Measured, free: int) -> None:
         folder = self.stem.parent
-        free = self.host.free_bytes(folder)
         if measured.bytes > free:
             raise BackupFailed(
                 f"{self.host.name}: no room for a backup of {self.service}: the database takes "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
@@ -46,14 +47,15 @@ def read_back(host: Host, container: str, path: PurePosixPath, sha256: str, *, w
 
     Raises Unreadable where the file is not what was streamed into it or the archive does not unpack to its end.
     """
-    on_disk = host.run(("sha256sum", str(path)), timeout=within).stdout.split(maxsplit=1)[0]
+    with ThreadPoolExecutor() as pool:  # at once: a server may be far away
+        summed = pool.submit(host.run, ("sha256sum", str(path)), timeout=within)
+        listed = pool.submit(host.run, commands.contents(container), timeout=_TIMEOUT, stdin_path=path, check=False)
+        # The list stands at an archive's beginning: only reading to the end shows that nothing is missing.
+        read = commands.read_through(container, within=within)
+        whole = host.run(read, timeout=within + _MARGIN, stdin_path=path, check=False)
+        on_disk, listing = summed.result().stdout.split(maxsplit=1)[0], listed.result()
     if on_disk != sha256:
         raise Unreadable(f"the file's SHA-256 is {on_disk}, but {sha256} was written")
-    listing = host.run(commands.contents(container), timeout=_TIMEOUT, stdin_path=path, check=False)
-    # The list stands at an archive's beginning: only reading to the end shows that nothing is missing.
-    whole = host.run(
-        commands.read_through(container, within=within), timeout=within + _MARGIN, stdin_path=path, check=False
-    )
     for done in (listing, whole):
         if done.status != 0:
             raise Unreadable(f"pg_restore does not read it: {done.stderr.strip() or f'status {done.status}'}")

@@ -97,9 +97,10 @@ class Host(Protocol):
         `unless` are left out.
         """
 
-    def write(self, files: Mapping[PurePosixPath, File]) -> None:
+    def write(self, files: Mapping[PurePosixPath, File], *, awaited: bool = True) -> None:
         """Write files, each atomically and durably, making folders as needed.
 
+        Where it is not `awaited`, a failure may be told by what is asked of this host next, which is then not done.
         Raises WharfingerError naming the file that was not written, which is then what it was before.
         """
 
@@ -109,8 +110,8 @@ class Host(Protocol):
     def remove_if(self, path: PurePosixPath, content: bytes) -> None:
         """Remove a file that holds exactly that, one process at a time; another content stays."""
 
-    def append(self, path: PurePosixPath, line: str) -> None:
-        """Append a line durably."""
+    def append(self, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:
+        """Append a line durably; `awaited` as with `write`."""
 
     def make_folder(self, path: PurePosixPath, *, mode: int = 0o755, owner: int | None = None) -> None:
         """Make a folder and its parents where missing; a new folder gets the mode and, if possible, the owner."""

@@ -35,7 +35,7 @@ class Offered:
     line: str = ""
     """The key, as a line of known_hosts."""
     fingerprint: str = ""
-    """As `ssh-keygen -l` prints it."""
+    """As ssh shows it: `SHA256:…`, and the type of the key."""
     files: tuple[str, ...] = ()
     """The user's known_hosts files, the one to write to first."""
 
@@ -59,9 +59,9 @@ class HostKeys:
             line = file.read_text(encoding="utf-8").strip().splitlines()[0] if file.exists() else ""
             if not line:
                 return Offered(Standing.UNREACHED)
-            shown = _output(commands.fingerprints(str(file))).strip()
+            _, fingerprint, *_, kind = _output(commands.fingerprints(str(file))).split()
         files = self._files()
-        return Offered(self._standing(line, files), line, shown, files[0])
+        return Offered(self._standing(line, files), line, f"{fingerprint} {kind}", files[0])
 
     def accept(self, offered: Offered) -> str:
         """Write an offered key into the user's known_hosts, in the place of any other; return where."""

@@ -111,7 +111,7 @@ class LocalHost:
         except IsADirectoryError:
             return None
 
-    def write(self, files: Mapping[PurePosixPath, File]) -> None:
+    def write(self, files: Mapping[PurePosixPath, File], *, awaited: bool = True) -> None:  # noqa: ARG002 - always is
         """Write files; see `Host.write`."""
         for path, file in files.items():
             try:
@@ -148,7 +148,7 @@ class LocalHost:
         finally:
             os.close(folder)
 
-    def append(self, path: PurePosixPath, line: str) -> None:
+    def append(self, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:  # noqa: ARG002 - always is
         """Append a line; see `Host.append`."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

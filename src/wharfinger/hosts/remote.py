@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -33,8 +33,20 @@ class RemoteHost:
         self._name = name
         self._dial = dial
         self.traffic: Final = Traffic()
-        self._connection = dial(self.traffic)
+        self._dialled = self._dialling()
         self._changed = False
+        self._unsure = False
+
+    def _dialling(self) -> Future[Connection]:
+        """Connect in the background: much can be done here until then."""
+        with_one = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dial")
+        dialled = with_one.submit(self._dial, self.traffic)
+        with_one.shutdown(wait=False)
+        return dialled
+
+    @property
+    def _connection(self) -> Connection:
+        return self._dialled.result()
 
     @property
     def name(self) -> str:
@@ -60,11 +72,11 @@ class RemoteHost:
         **named: Any,
     ) -> Any:
         """Ask for what changes something."""
-        self._changed = True
+        self._changed, self._unsure = True, False
         return self._connection.call(operation, args, named, within=within, on_line=on_line)
 
     def _defer(self, operation: str, *args: Any, **named: Any) -> None:
-        self._changed = True
+        self._changed, self._unsure = True, True
         self._connection.defer(operation, args, named)
 
     def run(
@@ -127,10 +139,12 @@ class RemoteHost:
         held: dict[str, bytes] = self._ask("read_in", folder, name, last=last, unless=tuple(unless))
         return held
 
-    def write(self, files: Mapping[PurePosixPath, File]) -> None:
+    def write(self, files: Mapping[PurePosixPath, File], *, awaited: bool = True) -> None:
         """Write files; see `Host.write`."""
-        if files:
+        if files and awaited:
             self._do("write", files)
+        elif files:
+            self._defer("write", files)
 
     def create(self, path: PurePosixPath, file: File) -> bool:
         """Write a new file; see `Host.create`."""
@@ -141,9 +155,10 @@ class RemoteHost:
         """Remove a file of that content; see `Host.remove_if`."""
         self._do("remove_if", path, content)
 
-    def append(self, path: PurePosixPath, line: str) -> None:
+    def append(self, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:
         """Append a line, on disk before anything else happens there; see `Host.append`."""
-        self._defer("append", path, line)
+        ask = self._do if awaited else self._defer
+        ask("append", path, line)
 
     def make_folder(self, path: PurePosixPath, *, mode: int = 0o755, owner: int | None = None) -> None:
         """Make a folder before anything else happens there; see `Host.make_folder`."""
@@ -207,7 +222,8 @@ class RemoteHost:
         self._connection.close()
         while True:
             try:
-                self._connection = self._dial(self.traffic)
+                self._dialled = self._dialling()
+                self._dialled.result()
                 break
             except WharfingerError as error:
                 if time.monotonic() + _PAUSE > deadline:
@@ -217,10 +233,15 @@ class RemoteHost:
                         fix="invoke recover, once the server answers",
                     ) from None
             time.sleep(_PAUSE)  # a network tells nobody that it is back
-        self._changed = False
+        self._changed = self._unsure = False
         self._connection.call("end", (dataclasses.replace(before, by_way_of=before.machine),), within=_WITHIN)
 
     def close(self) -> None:
-        """End the connection."""
-        with contextlib.suppress(ConnectionLost):
+        """End the connection, once all is done that was not waited for; raises what kept that from being done."""
+        if self._dialled.cancel() or self._dialled.exception() is not None:
+            return
+        try:
+            if self._unsure and not self._connection.is_lost:
+                self._connection.call("ping", within=_WITHIN)
+        finally:
             self._connection.close()

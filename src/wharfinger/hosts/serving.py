@@ -18,7 +18,7 @@ from subprocess import Popen
 from typing import Any, BinaryIO, Final
 
 from wharfinger.errors import WharfingerError
-from wharfinger.hosts import operator, processes, wire
+from wharfinger.hosts import containers, operator, processes, wire
 from wharfinger.hosts.local import LocalHost
 
 SILENCE: Final = 60.0
@@ -30,7 +30,7 @@ OPERATIONS: Final = frozenset(
         *("append", "make_folder", "link", "link_target", "names_in", "remove", "free_bytes", "has_ended"),
     }
 )
-"""What an operator may ask for: the operations of `Host`; and `ping`, which only answers."""
+"""What an operator may ask for: the operations of `Host`; besides `ping`, `end` and `inspected`."""
 
 _TOLD: Final = frozenset({"run"})
 _STARTING: Final = frozenset({"run", "run_to_file"})
@@ -87,6 +87,8 @@ class Service:
             return None
         if operation == "end":
             return operator.end(*args)
+        if operation == "inspected":
+            return containers.inspected(*args, host=self._name)
         if operation not in OPERATIONS:
             raise WharfingerError(f"{self._name}: `{operation}` is not an operation of a host")
         host = LocalHost(self._name, begun=lambda process: self._begun(number, process))

@@ -14,6 +14,7 @@ SHIPPED: Final = (
     "wharfinger.errors",
     "wharfinger.secrets",
     "wharfinger.hosts",
+    "wharfinger.hosts.containers",
     "wharfinger.hosts.files",
     "wharfinger.hosts.leftover",
     "wharfinger.hosts.local",

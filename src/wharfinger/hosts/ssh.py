@@ -10,10 +10,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from wharfinger.commands import ssh as commands
 from wharfinger.commands.ssh import Way
@@ -32,14 +32,14 @@ _PAUSE: Final = 0.5
 _FAILED: Final = 255
 
 
-def way_to(destination: str, *, config: str | None = None) -> Way:
-    """Return how a server is reached.
+def way_to(destination: str, *, environment: str, config: str | None = None) -> Way:
+    """Return how an environment's server is reached.
 
     That is by the file that $WHARFINGER_SSH_CONFIG names, else by `config`, else by the user's own ssh_config.
     """
     config = os.environ.get(CONFIG_VARIABLE) or config
     name = hashlib.sha256(f"{destination}\0{config}".encode()).hexdigest()[:16]
-    return Way(destination, str(_private_folder() / name), config)
+    return Way(destination, str(_private_folder() / name), config, f"invoke server.trust --env {environment}")
 
 
 class SshHost(RemoteHost):
@@ -139,6 +139,13 @@ class SshHost(RemoteHost):
                 )
             self._engine = f"unix://{socket}"
         return self._engine
+
+    def inspected(self, labels: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
+        """Return what the server's engine says of all containers with these labels, in one exchange."""
+        if self._engine is None:
+            self.docker_url()  # which says what is missing there
+        found: tuple[Mapping[str, Any], ...] = self._ask("inspected", self._connection.hello.docker, tuple(labels))
+        return found
 
     @contextmanager
     def lend(self, port: int) -> Iterator[None]:

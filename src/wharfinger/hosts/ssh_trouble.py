@@ -34,13 +34,12 @@ def refusal(way: Way, offered: Offered) -> HostKeyRefused:
         return HostKeyRefused(
             f"{way.destination}: THE SERVER'S KEY HAS CHANGED: it was set up anew, or another machine answers for it",
             details=[f"it offers {offered.fingerprint}"],
-            fix="ask who runs the server for its fingerprint; only if it is this one: "
-            "invoke server.trust --env ENVIRONMENT --replace",
+            fix=f"ask who runs the server for its fingerprint; only if it is this one: {way.trust} --replace",
         )
     return HostKeyRefused(
         f"{way.destination}: the server's key is not known here",
         details=[f"it offers {offered.fingerprint}"],
-        fix="compare the fingerprint with the server's own, then: invoke server.trust --env ENVIRONMENT",
+        fix=f"compare the fingerprint with the server's own, then: {way.trust}",
     )
 
 

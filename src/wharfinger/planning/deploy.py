@@ -28,7 +28,7 @@ from wharfinger.planning.recovery import (
 )
 from wharfinger.planning.tiers import overlap_warnings, start_steps
 from wharfinger.steps import Step
-from wharfinger.steps.app import Pull, Retire
+from wharfinger.steps.app import Pull, Retire, Supply
 from wharfinger.steps.data import BackUp, Migrate, Seed, StartData
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
 from wharfinger.steps.releases import Prune, Record, UploadRelease
@@ -51,6 +51,10 @@ class Wanted:
     """What all sites of the edge share, by path in the edge's folder."""
     site: bytes | None
     """The site's Nginx file."""
+    stock: tuple[str, ...] = ()
+    """The stock images that a server other than this machine needs for the edge and the data tier."""
+    port: int = 0
+    """Where this machine's own registry listens."""
     seeded: bool = False
     """Whether the databases are to have been seeded once, as `up` wants it."""
 
@@ -123,9 +127,12 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
             edge = []
         yield step
     yield UploadRelease(release.id, wanted.files)
+    with_data = bool(stack.data) and _data_differs(wanted, observed, layout)
+    if wanted.stock and (edge or with_data):
+        yield Supply(wanted.stock, wanted.port)
     yield Pull(images)
     yield from edge
-    if stack.data and _data_differs(wanted, observed, layout):
+    if with_data:
         before = {name: observed.files[layout.data / name] for name in wanted.data_files}
         yield StartData(tuple(stack.data), wanted.data_files, before)
     yield from hooks.before(stack, wanted.environment, release.id)

@@ -115,7 +115,7 @@ class ComposeRuntime:
         text = (self.host.read(path) or b"").decode()
         kept = [line for line in text.splitlines(keepends=True) if line.partition("=")[0] not in chosen]
         lines = [f"{name}={value}\n" for name, value in chosen.items()]
-        self.host.write({path: File("".join([*lines, *kept]).encode(), 0o600)})
+        self.host.write({path: File("".join([*lines, *kept]).encode(), 0o600)}, awaited=False)
 
     def start_more(self, release: str, slot: Slot, more: Mapping[str, int], *, timeout: float, note: Note) -> None:
         """Start more replicas; see `Runtime.start_more`."""

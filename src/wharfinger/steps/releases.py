@@ -56,7 +56,7 @@ class Record:
         """Mark the release as successful and point `current` at it."""
         shown.note(self.release)
         content = self.record.model_dump_json(indent=2).encode() + b"\n"
-        world.host.write({world.layout.release(self.release) / "release.json": File(content)})
+        world.host.write({world.layout.release(self.release) / "release.json": File(content)}, awaited=False)
         world.host.link(world.layout.current, f"releases/{self.release}")
 
     def undo(self, world: World) -> None:

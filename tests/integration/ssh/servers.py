@@ -16,6 +16,16 @@ from tests.integration.ssh.relay import Relay
 IMAGE: Final = "wharfinger-test-sshd"
 HERE: Final = Path(__file__).parent
 DEPLOY_UID: Final = 1000
+_CAPABILITIES: Final = (
+    *("AUDIT_CONTROL", "BPF", "DAC_READ_SEARCH", "IPC_LOCK", "LINUX_IMMUTABLE", "MKNOD", "NET_ADMIN", "NET_RAW"),
+    *("PERFMON", "SYS_ADMIN", "SYS_CHROOT", "SYS_NICE", "SYS_PTRACE", "SYSLOG"),
+)
+_OWN_ENGINE: Final = (
+    *(word for name in _CAPABILITIES for word in ("--cap-add", name)),
+    *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
+    *("--security-opt", "systempaths=unconfined", "--cgroupns", "host"),
+    *("--volume", "/sys/fs/cgroup:/sys/fs/cgroup", "--volume", "/var/lib/docker"),
+)
 _UP_WITHIN: Final = 60.0
 _BUILD_WITHIN: Final = 600
 
@@ -82,8 +92,9 @@ class SshServer:
         self.relay.close()
 
 
-def start(folder: Path, name: str, root: Path) -> SshServer:
+def start(folder: Path, name: str, root: Path, *, own_engine: bool = False) -> SshServer:
     """Start a server that holds `root` at the same path as this machine; the operator knows its key."""
+    engine = _OWN_ENGINE if own_engine else ("--volume", "/var/run/docker.sock:/var/run/docker.sock")
     (folder / "run").mkdir(parents=True, mode=0o700)
     key = folder / "key"
     subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)), check=True)
@@ -93,8 +104,8 @@ def start(folder: Path, name: str, root: Path) -> SshServer:
     (folder / "keys" / "authorized").write_bytes(key.with_suffix(".pub").read_bytes())
     docker(
         *("run", "--detach", "--name", name, "--hostname", name, "--init", "--publish", "127.0.0.1::22"),
-        *("--volume", "/var/run/docker.sock:/var/run/docker.sock", "--volume", f"{root}:{root}"),
-        *("--volume", f"{folder / 'keys'}:/run/keys:ro", IMAGE),
+        *engine,
+        *("--volume", f"{root}:{root}", "--volume", f"{folder / 'keys'}:/run/keys:ro", IMAGE),
     )
     port = int(docker("port", name, "22").rpartition(":")[2])
     _await_banner(port)

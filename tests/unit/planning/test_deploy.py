@@ -437,3 +437,14 @@ def test_an_image_goes_only_with_the_last_release_that_uses_it() -> None:
     observed = serving(want, releases=[release(OLDEST, images=unused), release(OLDER, succeeded=None), release(OLD)])
 
     assert plan(want, observed).steps[-1] == Prune((OLDEST, OLDER), (NEWER_IMAGE,))
+
+
+def test_a_server_elsewhere_gets_the_stock_images_before_what_runs_them() -> None:
+    changed = wanted(fingerprint="another", env_checksum="another")
+    elsewhere = dataclasses.replace(changed, stock=("nginx:1.30", "postgres:17"), port=5055)
+
+    first = [type(step).__name__ for step in plan_deploy(elsewhere, empty(elsewhere), LAYOUT).steps]
+    later = [type(step).__name__ for step in plan_deploy(elsewhere, serving(elsewhere), LAYOUT).steps]
+
+    assert first[:4] == ["UploadRelease", "Supply", "Pull", "StartEdge"]
+    assert later[:2] == ["UploadRelease", "Pull"]

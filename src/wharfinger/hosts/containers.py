@@ -1,0 +1,72 @@
+"""What an engine says of its containers, asked on its own machine: one answer for a list and all that is in it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+from wharfinger.errors import NotReady
+
+_TIMEOUT: Final = 30.0
+_STATE: Final = ("Status", "ExitCode", "StartedAt", "FinishedAt")
+
+
+class _Socket(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=_TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(_TIMEOUT)
+        self.sock.connect(self._path)
+
+
+def inspected(engine: str, labels: Sequence[str], *, host: str) -> tuple[Mapping[str, Any], ...]:
+    """Return the engine's own description of each container that has all these labels, as far as we read it.
+
+    `engine` is its Unix socket. Raises NotReady where it does not answer.
+    """
+    connection = _Socket(engine)
+    try:
+        filters = quote(json.dumps({"label": list(labels)}))
+        listed = _asked(connection, f"/containers/json?all=1&filters={filters}") or ()
+        found = (_asked(connection, f"/containers/{each['Id']}/json") for each in listed)
+        return tuple(_short(facts) for facts in found if facts is not None)  # one may have gone meanwhile
+    except (OSError, http.client.HTTPException, ValueError):
+        raise NotReady(f"{host}: no Docker Engine answers at {engine}", fix="systemctl status docker there") from None
+    finally:
+        connection.close()
+
+
+def _asked(connection: _Socket, path: str) -> Any:
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    body = answer.read()
+    if answer.status == http.HTTPStatus.NOT_FOUND:
+        return None
+    if answer.status != http.HTTPStatus.OK:
+        raise ValueError(f"status {answer.status}")
+    return json.loads(body)
+
+
+def _short(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part that counts, in the engine's own form: all of it would be ten times as long."""
+    state = {name: facts["State"][name] for name in _STATE}
+    if "Health" in facts["State"]:
+        state["Health"] = {"Status": facts["State"]["Health"]["Status"]}
+    networks = facts["NetworkSettings"]["Networks"]
+    return {
+        "Id": facts["Id"],
+        "Name": facts["Name"],
+        "RestartCount": facts["RestartCount"],
+        "Config": {"Labels": facts["Config"]["Labels"], "Image": facts["Config"]["Image"]},
+        "State": state,
+        "NetworkSettings": {"Networks": {name: {"IPAddress": each["IPAddress"]} for name, each in networks.items()}},
+    }
