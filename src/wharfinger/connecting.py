@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wharfinger.commands.ssh import Way
 from wharfinger.edge import Edge
 from wharfinger.engine import Engine
 from wharfinger.hosts import Host
 from wharfinger.hosts.local import LocalHost
 from wharfinger.hosts.ssh import SshHost, way_to
 from wharfinger.model.release import Layout
+from wharfinger.model.sandbox import Sandbox
 from wharfinger.model.stack import Stack
 from wharfinger.project import Place
 from wharfinger.runtimes.compose import ComposeRuntime
@@ -71,11 +73,26 @@ def _host(place: Place) -> Iterator[Host]:
     if place.environment.is_local:
         yield LocalHost()
         return
-    host = SshHost(way_to(place.environment.server, environment=place.environment_name))
+    host = SshHost(way_of(place))
     try:
         yield host
     finally:
         host.close()
+
+
+def way_of(place: Place, *, login: str = "") -> Way:
+    """Return how an environment's server is reached: a server of the project's sandbox needs no settings.
+
+    `login` is another user to log in as.
+    """
+    from wharfinger.commands import sandbox
+    from wharfinger.commands import ssh as commands
+
+    server, config = place.environment.server, Sandbox(place.project).ssh_config
+    text = config.read_text(encoding="utf-8") if config.is_file() else ""
+    known = str(config) if sandbox.defines(text, server.rpartition("@")[2]) else None
+    destination = commands.as_user(server, login) if login else server
+    return way_to(destination, environment=place.environment_name, config=known)
 
 
 def layout_of(place: Place) -> Layout:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from wharfinger.commands.transfer import TransferLog
@@ -56,6 +56,9 @@ class Container:
     """When its present state began, ISO 8601 in UTC."""
     addresses: tuple[str, ...] = ()
     """Its IPv4 addresses, one for each network that it is connected to."""
+    published: Mapping[int, int] = field(default_factory=dict, compare=False)
+    """The ports of this machine that lead to its own TCP ports, by those."""
+    labels: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def is_ready(self) -> bool:
@@ -299,7 +302,14 @@ def _container(facts: Mapping[str, Any]) -> Container:
         restarts=facts["RestartCount"],
         since=state["StartedAt"] if running else state["FinishedAt"],
         addresses=tuple(network["IPAddress"] for network in networks.values() if network["IPAddress"]),
+        published=_published(facts["NetworkSettings"].get("Ports") or {}),
+        labels=labels,
     )
+
+
+def _published(ports: Mapping[str, Sequence[Mapping[str, str]] | None]) -> dict[int, int]:
+    tcp = {name.removesuffix("/tcp"): bindings for name, bindings in ports.items() if name.endswith("/tcp")}
+    return {int(name): int(bindings[0]["HostPort"]) for name, bindings in tcp.items() if bindings}
 
 
 def _next_change(changes: queue.Queue[None], deadline: float) -> bool:

@@ -27,15 +27,26 @@ STOCK: Final = (
 TRIAL: Final = ("ghcr.io/letsencrypt/pebble:2.6.0", "ghcr.io/letsencrypt/pebble-challtestsrv:2.6.0")
 """Those that only the sandbox and the tests need."""
 
+SERVERS: Final = (
+    "wharfinger/server:13",
+    "wharfinger/server:12",
+    "wharfinger/server:13-bare",
+    "wharfinger/server:12-bare",
+)
+"""The sandbox's servers, which stand in for no image of a hub."""
+
 BASES: Final = ("debian:trixie-slim", "debian:forky-slim", "debian:bookworm-slim")
 """What the stand-ins are built on."""
 
 _ARGUMENTS: Final[Mapping[str, Mapping[str, str]]] = {
     "postgres:15": {"BASE": "debian:bookworm-slim", "MAJOR": "15"},
+    "wharfinger/server:12": {"BASE": "debian:bookworm-slim"},
+    "wharfinger/server:13-bare": {"KIND": "bare"},
+    "wharfinger/server:12-bare": {"BASE": "debian:bookworm-slim", "KIND": "bare"},
 }
 """What a stand-in's Dockerfile, which it shares with others, is told besides."""
 
-_KNOWN: Final = frozenset((*STOCK, *TRIAL, *BASES))
+_KNOWN: Final = frozenset((*STOCK, *TRIAL, *SERVERS, *BASES))
 
 Progress = Callable[[str, str], None]
 """Hears the name of an image and a line about what happens to it; called from several threads."""

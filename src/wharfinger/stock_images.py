@@ -108,26 +108,34 @@ def ensure(
     machine lacks an engine, root, debootstrap or a mirror, and BuildFailed.
     """
     wanted = _wanted(host, names, source, rebuild=rebuild)
-    if not wanted:
-        return ()
-    if source == "hub" or (source == "auto" and hub_answers(host, wanted[0])):
-        say(f"pulling {', '.join(wanted)} from the image hub")
-        stand_ins.at_once(lambda name: _pull(host, name, progress), wanted)
-        return wanted
-    _need_stand_ins(wanted)
-    why = "as chosen" if source == "debian" else "no image hub answers"
-    say(f"{why}: building {', '.join(wanted)} from Debian packages")
-    bases = (stand_ins.base(name) for name in wanted if name not in stand_ins.BASES)
-    needed = _wanted(host, bases, source, rebuild=rebuild)
-    every = dict.fromkeys((*needed, *wanted))
-    stand_ins.build(host, every, cache=not rebuild, progress=progress, environ=environ)
+    servers = tuple(name for name in wanted if name in stand_ins.SERVERS)
+    under = _wanted(host, map(stand_ins.base, servers), source, rebuild=rebuild)
+    others = tuple(name for name in dict.fromkeys((*wanted, *under)) if name not in servers)
+    if others and (source == "hub" or (source == "auto" and hub_answers(host, others[0]))):
+        say(f"pulling {', '.join(others)} from the image hub")
+        stand_ins.at_once(lambda name: _pull(host, name, progress), others)
+    elif others:
+        _need_stand_ins(others)
+        why = "as chosen" if source == "debian" else "no image hub answers"
+        say(f"{why}: building {', '.join(others)} from Debian packages")
+        bases = (stand_ins.base(name) for name in others if name not in stand_ins.BASES)
+        needed = _wanted(host, bases, source, rebuild=rebuild)
+        every = dict.fromkeys((*needed, *others))
+        stand_ins.build(host, every, cache=not rebuild, progress=progress, environ=environ)
+    if servers:
+        say(f"building {', '.join(servers)} from Debian packages")
+        stand_ins.build(host, servers, cache=not rebuild, progress=progress, environ=environ)
     return wanted
 
 
 def _wanted(host: Host, names: Iterable[str], source: Source, *, rebuild: bool) -> tuple[str, ...]:
     """Return which of these images the engine lacks, or holds from elsewhere than asked for."""
     found = origins(host, dict.fromkeys(names))
-    return tuple(name for name, origin in found.items() if rebuild or origin not in _SERVES[source])
+
+    def serves(name: str) -> frozenset[Origin]:
+        return _SERVES["debian" if name in stand_ins.SERVERS else source]  # no hub has the sandbox's servers
+
+    return tuple(name for name, origin in found.items() if rebuild or origin not in serves(name))
 
 
 def _need_stand_ins(names: Iterable[str]) -> None:

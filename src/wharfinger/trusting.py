@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from wharfinger.connecting import way_of
 from wharfinger.console import Console
 from wharfinger.errors import NotConfirmed
 from wharfinger.hosts.host_keys import HostKeys, Standing
-from wharfinger.hosts.ssh import way_to
 from wharfinger.hosts.ssh_trouble import explained, refusal
 from wharfinger.project import Place
 
@@ -18,7 +18,7 @@ def trust(place: Place, console: Console, *, replace: bool, assume_yes: bool, dr
     if place.environment.is_local:
         console.say(f"{place.environment_name} is on this machine: there is no key to trust")
         return
-    way = way_to(place.environment.server, environment=place.environment_name)
+    way = way_of(place)
     keys = HostKeys(way)
     offered = keys.offered()
     if offered.standing is Standing.UNREACHED:

@@ -150,6 +150,20 @@ def test_stand_ins_can_be_forced_over_official_images() -> None:
     assert machine.built() == ["debian:trixie-slim", "redis:8"]
 
 
+def test_no_hub_is_asked_for_the_sandboxs_servers() -> None:
+    machine = Machine({"debian:trixie-slim": ""})
+    ensure(machine, ("wharfinger/server:13",), source="auto")
+    assert machine.built() == ["wharfinger/server:13"]
+    assert not any(argv[-1] == "pull" for argv in machine.ran)
+
+
+def test_the_sandboxs_servers_differ_by_what_they_are_told() -> None:
+    machine = Machine(current(*stand_ins.BASES))
+    ensure(machine, ("wharfinger/server:12-bare",))
+    (build,) = [argv for argv in machine.ran if argv[:2] == ("docker", "build")]
+    assert {build[index + 1] for index, word in enumerate(build) if word == "--build-arg"} == {"BASE", "KIND"}
+
+
 def test_a_failed_pull_says_what_mends_it() -> None:
     with pytest.raises(BuildFailed, match="redis:8 cannot be pulled") as failure:
         ensure(Machine({}, failing="pull"), ("redis:8",), source="hub")

@@ -36,6 +36,12 @@ class Way:
     """The command that shows and accepts the server's key."""
 
 
+def as_user(destination: str, user: str) -> str:
+    """Return the same destination, for another user."""
+    scheme, _, rest = destination.rpartition("://")
+    return f"{scheme}://{user}@{rest.rpartition('@')[2]}" if scheme else f"{user}@{rest.rpartition('@')[2]}"
+
+
 def session(way: Way, command: Sequence[str]) -> Argv:
     """Run a command there, on the shared connection, which is made where there is none."""
     return (*_ssh(way), *_options(way), "-T", "--", way.destination, shlex.join(command))

@@ -32,9 +32,12 @@ _PAUSE: Final = 0.5
 _FAILED: Final = 255
 
 
-def way_to(destination: str, *, environment: str) -> Way:
-    """Return how an environment's server is reached: by the user's ssh_config, or what $WHARFINGER_SSH_CONFIG names."""
-    config = os.environ.get(CONFIG_VARIABLE) or None
+def way_to(destination: str, *, environment: str, config: str | None = None) -> Way:
+    """Return how an environment's server is reached.
+
+    That is by the file that $WHARFINGER_SSH_CONFIG names, else by `config`, else by the user's own ssh_config.
+    """
+    config = os.environ.get(CONFIG_VARIABLE) or config
     name = hashlib.sha256(f"{destination}\0{config}".encode()).hexdigest()[:16]
     return Way(destination, str(_private_folder() / name), config, f"invoke server.trust --env {environment}")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from wharfinger.tasks import certs, deploy, env, images, looking, making, operating, server
+from wharfinger.tasks import certs, deploy, env, images, looking, making, operating, sandbox, server
 
 namespace = Collection(
     deploy.deploy,
@@ -31,6 +31,7 @@ namespace = Collection(
     certs=Collection.from_module(certs),
     env=Collection.from_module(env),
     images=Collection.from_module(images),
+    sandbox=Collection.from_module(sandbox),
     server=Collection.from_module(server),
 )
 """Everything that `invoke --list` shows."""

@@ -1,0 +1,117 @@
+"""Setting up a server, so that an unprivileged user can deploy to it from then on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final
+
+from wharfinger import preparing
+from wharfinger.carrying_out import Consent
+from wharfinger.checking import EDGE_IMAGE
+from wharfinger.commands import setup as commands
+from wharfinger.commands import ssh
+from wharfinger.commands.ssh import Way
+from wharfinger.connecting import connect, layout_of, way_of
+from wharfinger.console import Console
+from wharfinger.errors import NotConfirmed, StepFailed
+from wharfinger.hosts import Completed
+from wharfinger.hosts.host_keys import HostKeys
+from wharfinger.hosts.local import LocalHost
+from wharfinger.hosts.ssh_trouble import explained
+from wharfinger.planning.setup import Change, Found, already_there, firewall_hints, plan_setup
+from wharfinger.project import Place
+from wharfinger.supplying import supply
+
+_LOOK_WITHIN: Final = 60.0
+_CHANGE_WITHIN: Final = 900.0
+_SSH_FAILED: Final = 255
+_SSH_PORT: Final = 22
+
+
+def set_up(place: Place, console: Console, *, login: str, consent: Consent) -> None:
+    """Install what a server lacks, let the deploying user use it, and start its edge; what is there stays as it is.
+
+    `login` is who may become root there, where that is not the user who deploys. With `plan_only` nothing is
+    changed. Raises NotReady, InvalidInput and StepFailed.
+    """
+    if place.environment.is_local:
+        console.say(f"{place.environment_name} is on this machine, which `./run deploy` sets up")
+        return
+    way, folder = way_of(place, login=login), str(layout_of(place).root)
+    user = _resolved(way_of(place), "user")
+    found = _look(way, user, folder)
+    changes = plan_setup(found, user=user, folder=folder)
+    for line in already_there(found, user=user, folder=folder):
+        console.say(f"there already: {line}")
+    for change in changes:
+        console.say(f"to do: {change.title}")
+    if consent.plan_only:
+        console.say("nothing was changed")
+        return
+    if changes and place.must_be_confirmed and not consent.assume_yes and not console.confirm("set it up like that?"):
+        raise NotConfirmed("nothing was changed", fix="--yes agrees to it beforehand")
+    _carry_out(way, found, changes, console)
+    _start_edge(place, console)
+    environment = place.environment
+    ports = (int(_resolved(way, "port") or _SSH_PORT), environment.http_port, environment.https_port)
+    for line in firewall_hints(found, ports):
+        console.say(f"firewall: {line}")
+    console.say(f"{found.name} is ready: invoke deploy --env {place.environment_name}")
+
+
+def _look(way: Way, user: str, folder: str) -> Found:
+    done = _run(way, commands.look(user, folder), timeout=_LOOK_WITHIN)
+    return Found(commands.read_facts(done.stdout), way.destination)
+
+
+def _carry_out(way: Way, found: Found, changes: Sequence[Change], console: Console) -> None:
+    become = () if found["root"] == "direct" else ("sudo", "-n")
+    with console.steps([change.title for change in changes]) as steps:
+        for change in changes:
+            with steps.step(change.title) as shown:
+                done = _run(way, (*become, *change.argv), stdin=change.stdin, timeout=_CHANGE_WITHIN)
+                if done.status != 0:
+                    raise StepFailed(
+                        f"{found.name}: could not {change.title}",
+                        details=[*done.stdout.splitlines(), *done.stderr.splitlines()][-15:],
+                        fix="mend what is said there, then the same command again: what was done stays done",
+                    )
+                shown.conclude("done")
+
+
+def _start_edge(place: Place, console: Console) -> None:
+    """Bring the edge up, which refuses every host name until a site is deployed."""
+    with connect(place) as server:
+        observed = {each.name for each in server.engine.project(server.edge.project) if each.is_ready}
+        if server.edge.container in observed:
+            console.say("there already: the edge")
+            return
+        with console.steps(("send the edge's image", "start the edge")) as steps:
+            preparing.ensure_stock(place, console, steps)
+            with steps.step("send the edge's image") as shown:
+                port = preparing.registry_port()
+                supply((EDGE_IMAGE,), server.here, server.host, server.engine, port=port, note=shown.note)
+            with steps.step("start the edge") as shown:
+                images = preparing.tags_of(place)
+                files = preparing.render_neutral(place, images, server.engine.version()).edge
+                server.edge.start(files)
+                shown.conclude(server.edge.project)
+
+
+def _resolved(way: Way, name: str) -> str:
+    """Return what ssh_config makes of a setting."""
+    lines = LocalHost().run(ssh.resolve(way), timeout=_LOOK_WITHIN, env=_agent()).stdout.splitlines()
+    return next((line.partition(" ")[2] for line in lines if line.startswith(f"{name} ")), "")
+
+
+def _run(way: Way, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
+    """Run a command by plain SSH: a server that is to be set up may have no Python."""
+    done = LocalHost().run(ssh.session(way, argv), timeout=timeout, stdin=stdin, env=_agent(), check=False)
+    if done.status == _SSH_FAILED:
+        raise explained(way, HostKeys(way), done.stderr)
+    return done
+
+
+def _agent() -> dict[str, str]:
+    return {name: os.environ[name] for name in ("SSH_AUTH_SOCK",) if name in os.environ}
