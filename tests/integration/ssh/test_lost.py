@@ -24,7 +24,7 @@ FEW = ("started StartApp", "done Switch", "done Record")
 
 
 @pytest.fixture(scope="module")
-def pebble(make_deployment: Callable[[Path], Deployment], vps: SshServer) -> Deployment:
+def pebble(vps: SshServer, make_deployment: Callable[[Path], Deployment]) -> Deployment:
     """A deployed pebble on the server."""
     made = make_deployment(PEBBLE)
     made.edit("stack.yaml", "start_period: 3s", "start_period: 60s")
