@@ -81,7 +81,7 @@ def stacks(session: nox.Session, stack: str) -> None:
     ensure_stock_images(session)
     session.chdir(folder)
     session.run("mypy")
-    session.run("pytest", "tests", *session.posargs)
+    session.run("pytest", "-n", "auto", "--dist", "loadfile", "tests", *session.posargs)
 
 
 @nox.session

@@ -35,6 +35,10 @@ class EngineApi:
         self._timeout = timeout
         self._idle: list[http.client.HTTPConnection] = []
 
+    @property
+    def _url(self) -> str:
+        return self._find() or os.environ.get("DOCKER_HOST") or _DEFAULT
+
     def close(self) -> None:
         """End all idle connections; the next question opens another."""
         while self._idle:
@@ -85,7 +89,7 @@ class EngineApi:
             ) from None
 
     def _connection(self) -> http.client.HTTPConnection:
-        url = self._find() or os.environ.get("DOCKER_HOST") or _DEFAULT
+        url = self._url
         address = urlsplit(url)
         if address.scheme == "unix":
             return _UnixConnection(address.path, timeout=self._timeout)

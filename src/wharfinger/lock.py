@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from wharfinger.errors import ConnectionLost, LockHeld, NotReady
+from wharfinger.errors import ConnectionLost, LockHeld
 from wharfinger.hosts import File, Host
 from wharfinger.hosts.operator import Operator
 from wharfinger.model.release import Layout
@@ -37,7 +37,7 @@ def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -
     taken_over = False
     content = json.dumps({**dataclasses.asdict(operator), "since": since}).encode()
     for _ in range(_ATTEMPTS):
-        if _taken(host, layout, content):
+        if host.create(layout.lock, File(content)):
             break
         taken_over = remove_stale(host, layout)
     else:
@@ -50,16 +50,6 @@ def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -
         _let_go(host, layout, content)
         raise
     _let_go(host, layout, content)
-
-
-def _taken(host: Host, layout: Layout, content: bytes) -> bool:
-    try:
-        return host.create(layout.lock, File(content))
-    except PermissionError:
-        raise NotReady(
-            f"{host.name}: {layout.home} may not be written",
-            fix=f"let the user that deploys own {layout.root}; as root there: install -d -o USER {layout.root}",
-        ) from None
 
 
 def _let_go(host: Host, layout: Layout, content: bytes) -> None:

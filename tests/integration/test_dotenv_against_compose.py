@@ -159,8 +159,15 @@ def _dropped_in_silence(text: str) -> bool:
     return bool(problems) and all(problem.text.startswith(dropped) for problem in problems)
 
 
+def _agree(folder: Path, text: str, *, env_file: bool) -> None:
+    ours, theirs = _by_us(text, NAMES), _by_compose(folder, text, NAMES, env_file=env_file)
+    if ours is None and _dropped_in_silence(text):
+        return
+    assert ours == theirs
+
+
 @pytest.mark.parametrize("env_file", [False, True], ids=[".env", "env_file"])
-@settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 @given(text=files)
 @example(text="A=1\nB=$A\nA=2\n")
 @example(text="A= # not a comment\nB=x # comment\nlower=x#y\n")
@@ -171,13 +178,18 @@ def _dropped_in_silence(text: str) -> bool:
 @example(text='A="\\0101\\0777\\0999\\01\\c"\nB="${A:-{}}${C-{}}"\n')
 @example(text="A='it\\'s'\nB='c:\\dir\\\\'\n")
 def test_a_file_reads_as_compose_reads_it(folder: Path, env_file: bool, text: str) -> None:
-    ours, theirs = _by_us(text, NAMES), _by_compose(folder, text, NAMES, env_file=env_file)
-    if ours is None and _dropped_in_silence(text):
-        return
-    assert ours == theirs
+    _agree(folder, text, env_file=env_file)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@pytest.mark.long
+@pytest.mark.parametrize("env_file", [False, True], ids=[".env", "env_file"])
+@settings(deadline=None, max_examples=400, suppress_health_check=list(HealthCheck))
+@given(text=files)
+def test_many_files_read_as_compose_reads_them(folder: Path, env_file: bool, text: str) -> None:
+    _agree(folder, text, env_file=env_file)
+
+
+@settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
 @given(raws=st.lists(one_line, min_size=60, max_size=120))
 def test_values_read_as_compose_reads_them(folder: Path, raws: list[str]) -> None:
     """Many values a call: those that we accept go into one file, the first that we refuse into another."""

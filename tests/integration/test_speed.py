@@ -32,12 +32,12 @@ def test_listing_the_tasks_costs_hardly_more_than_invoke_itself(tmp_path: Path) 
 
 
 def test_a_deploy_that_changes_nothing_is_over_at_once(make_deployment: Callable[[Path], Deployment]) -> None:
-    """At most 1.5 s, the best of a few: a slower one may be the machine's doing."""
+    """At most 1.5 s, in one of a few tries: a slower one may be the machine's doing."""
     pebble = make_deployment(PEBBLE)
     pebble.deploy()
-    times = []
-    for _ in range(ROUNDS):
+    times: list[float] = []
+    while not times or min(times) > 1.5:
+        assert len(times) < ROUNDS, times
         began = time.monotonic()
         assert "already up to date" in pebble.deploy().stderr
         times.append(time.monotonic() - began)
-    assert min(times) <= 1.5, times
