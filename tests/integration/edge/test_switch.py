@@ -57,6 +57,8 @@ def test_a_switch_waits_until_nginx_reaches_the_services_probed(edge: Edge) -> N
 
     assert probing(edge, "api/health") == f"{GREEN}\n"
     assert edge.control(f"/live/{NAME}") == f"{GREEN}\n"
+    answers = [edge.get("/", headers=SIGNED_IN) for _ in range(20)]
+    assert {answer.status for answer in answers} == {200}, "a probe left nothing behind in a connection that is kept"
 
 
 def test_a_switch_that_waits_is_ended_by_the_next_one(edge: Edge) -> None:
