@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wharfinger.commands import sandbox
 from wharfinger.commands import ssh as commands
 from wharfinger.commands.ssh import Way
 from wharfinger.edge import Edge
@@ -88,16 +87,9 @@ def way_of(place: Place, *, login: str = "") -> Way:
     `login` is another user to log in as.
     """
     server = place.environment.server
-    known = str(Sandbox(place.project).ssh_config) if is_in_sandbox(place) else None
+    known = str(Sandbox(place.project).ssh_config) if place.is_in_sandbox else None
     destination = commands.as_user(server, login) if login else server
     return way_to(destination, environment=place.environment_name, config=known)
-
-
-def is_in_sandbox(place: Place) -> bool:
-    """Whether an environment's server is one of the project's sandbox."""
-    config = Sandbox(place.project).ssh_config
-    text = config.read_text(encoding="utf-8") if config.is_file() else ""
-    return sandbox.defines(text, place.environment.server.rpartition("@")[2])
 
 
 def layout_of(place: Place) -> Layout:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from wharfinger import assets, builds, env_files, stock_images
 from wharfinger.checking import EDGE_IMAGE, write_and_check
-from wharfinger.connecting import is_in_sandbox, layout_of
+from wharfinger.connecting import layout_of
 from wharfinger.console import Console, StepList
 from wharfinger.console import Step as Shown
 from wharfinger.hosts.local import LocalHost
@@ -27,7 +27,7 @@ def values_of(place: Place, console: Console, *, from_environ: bool) -> Settings
     On this machine, the sandbox's servers included, a first deploy begins the file itself where the contract can fill
     it. Raises InvalidInput.
     """
-    here = place.environment.is_local or is_in_sandbox(place)
+    here = place.environment.is_local or place.is_in_sandbox
     if here and not from_environ and not place.env_file.exists():
         env_files.generate(place, console)
     return env_files.load(place, os.environ, from_environ=from_environ)

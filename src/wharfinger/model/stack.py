@@ -162,6 +162,8 @@ class Environment(Model):
     domain: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
     aliases: Argv = ()
     """Further host names of the site."""
+    address: Annotated[str | None, Field(exclude=True)] = None
+    """Where its checks find the server without asking DNS for the domain; absent: they do ask, but for this machine."""
     tls: Tls | None = None
     """Absent: the site answers plain HTTP."""
     root: str | None = None
