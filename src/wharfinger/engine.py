@@ -1,6 +1,6 @@
 """What the Docker Engine of a host says: containers, images, logs and events.
 
-The Docker SDK only reads here (ARCHITECTURE.md §6, rule 7): `docker compose` and `docker buildx` write.
+Nothing here writes but pulls, through the Docker SDK: `docker compose` and `docker buildx` do (ARCHITECTURE.md §6, 7).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from wharfinger.commands.transfer import TransferLog
+from wharfinger.engine_api import EngineApi
 from wharfinger.errors import BuildFailed, NotReady, WharfingerError
 
 if TYPE_CHECKING:
@@ -99,31 +100,19 @@ class Engine:
         self._where = url
         self._inspected = inspected
         self._host = host
-        self._connected: docker.APIClient | None = None
-        self._connecting = threading.Lock()
+        self._api = EngineApi(url, host=host, timeout=_CALL_TIMEOUT)
 
     @property
     def _url(self) -> str | None:
         return self._where() if callable(self._where) else self._where
 
-    @property
-    def _api(self) -> docker.APIClient:
-        with self._connecting:
-            if self._connected is None:
-                import docker  # noqa: F401 - takes its time, while the way to the server is being made
-
-                self._connected = client(self._url, timeout=_CALL_TIMEOUT, host=self._host).api
-            return self._connected
-
     def close(self) -> None:
         """End the connection; the next question opens another."""
-        if self._connected is not None:
-            self._connected.close()
-            self._connected = None
+        self._api.close()
 
     def version(self) -> tuple[int, int]:
         """Return the engine's major and minor version."""
-        major, minor, *_ = self._api.version(api_version=False)["Version"].split(".")
+        major, minor, *_ = self._api.get("/version")["Version"].split(".")
         return int(major), int(minor)
 
     def containers(
@@ -135,13 +124,13 @@ class Engine:
         """
         wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
         if self._inspected is not None:
-            described = map(_container, self._inspected(wanted))
-            found = [container for container in described if of(container.project or "-")]
-        else:
-            listed = self._api.containers(all=True, filters={"label": wanted})
-            inspected = (self._inspect(entry["Id"]) for entry in listed if of(entry["Labels"].get(PROJECT, "-")))
-            found = [container for container in inspected if container]
-        return tuple(sorted(found, key=lambda container: container.name))
+            found = [_container(facts) for facts in self._inspected(wanted)]
+            return tuple(sorted((each for each in found if of(each.project or "-")), key=lambda each: each.name))
+        listed = self._api.get("/containers/json", {"all": True, "filters": {"label": wanted}})
+        identifiers = [entry["Id"] for entry in listed if of(entry["Labels"].get(PROJECT, "-"))]
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            inspected = tuple(pool.map(self._inspect, identifiers))
+        return tuple(sorted((container for container in inspected if container), key=lambda container: container.name))
 
     def project(self, name: str) -> tuple[Container, ...]:
         """Return the containers of a Compose project, one-off ones aside."""
@@ -149,23 +138,18 @@ class Engine:
 
     def volumes(self, project: str) -> tuple[str, ...]:
         """Return the names of the volumes that a Compose project made."""
-        listed = self._api.volumes(filters={"label": f"{PROJECT}={project}"})["Volumes"] or ()
+        listed = self._api.get("/volumes", {"filters": {"label": [f"{PROJECT}={project}"]}})["Volumes"] or ()
         return tuple(sorted(volume["Name"] for volume in listed))
 
     def logs(self, container: str, *, lines: int = 20) -> tuple[str, ...]:
         """Return a container's last log lines, of both its streams."""
-        raw: bytes = self._api.logs(container, tail=lines)
-        return tuple(raw.decode(errors="replace").splitlines())
+        raw = self._api.get_bytes(f"/containers/{container}/logs", {"stdout": True, "stderr": True, "tail": lines})
+        return tuple((raw or b"").decode(errors="replace").splitlines())
 
     def names_of(self, image: str) -> tuple[str, ...]:
         """Return every name, by tag and by digest, of an image; none where the engine lacks it."""
-        import docker
-
-        try:
-            facts: dict[str, Any] = self._api.inspect_image(image)  # type: ignore[no-untyped-call]
-        except docker.errors.ImageNotFound:
-            return ()
-        return (*(facts["RepoTags"] or ()), *(facts["RepoDigests"] or ()))
+        facts = self._api.get(f"/images/{image}/json")
+        return () if facts is None else (*(facts["RepoTags"] or ()), *(facts["RepoDigests"] or ()))
 
     def has_image(self, reference: str) -> bool:
         """Whether the engine holds an image, by tag or by digest."""
@@ -252,8 +236,8 @@ class Engine:
         """Yield a queue that gets an item whenever a container of the project changes."""
         changes: queue.Queue[None] = queue.Queue()
         filters = {
-            "type": "container",
-            "label": f"{PROJECT}={project}",
+            "type": ["container"],
+            "label": [f"{PROJECT}={project}"],
             "event": ["start", "die", "health_status"],
         }
         since = int(time.time()) - 1
@@ -261,7 +245,7 @@ class Engine:
 
         def forward() -> None:
             try:
-                opening.set_result(self._api.events(filters=filters, since=since))
+                opening.set_result(self._api.stream("/events", {"filters": filters, "since": since}))
             except Exception as error:
                 opening.set_exception(error)
             changes.put(None)  # look again: what happened while it was being opened may have been missed
@@ -276,12 +260,8 @@ class Engine:
             opening.result().close()
 
     def _inspect(self, container: str) -> Container | None:
-        import docker
-
-        try:
-            return _container(self._api.inspect_container(container))
-        except docker.errors.NotFound:
-            return None
+        facts = self._api.get(f"/containers/{container}/json")
+        return None if facts is None else _container(facts)
 
 
 def _container(facts: Mapping[str, Any]) -> Container:

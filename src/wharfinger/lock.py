@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from wharfinger.errors import ConnectionLost, LockHeld, NotReady
+from wharfinger.errors import ConnectionLost, LockHeld
 from wharfinger.hosts import File, Host
 from wharfinger.hosts.operator import Operator
 from wharfinger.model.release import Layout
@@ -29,37 +29,28 @@ class Holder:
 
 
 @contextmanager
-def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -> Iterator[None]:
-    """Hold the lock as long as the block runs.
+def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -> Iterator[bool]:
+    """Hold the lock as long as the block runs; yield whether it was taken over from a process that has ended.
 
     Raises LockHeld with the holder's name. A lock whose process is known to have ended is taken over. Where the
     connection is lost meanwhile the lock stays: it is stale then.
     """
+    taken_over = False
     content = json.dumps({**dataclasses.asdict(operator), "since": since}).encode()
     for _ in range(_ATTEMPTS):
-        if _taken(host, layout, content):
+        if host.create(layout.lock, File(content)):
             break
-        remove_stale(host, layout)
+        taken_over = remove_stale(host, layout)
     else:
         raise LockHeld(f"{host.name}: others take the deploy lock again and again", fix="try again")
     try:
-        yield
+        yield taken_over
     except ConnectionLost:
         raise
     except BaseException:
         _let_go(host, layout, content)
         raise
     _let_go(host, layout, content)
-
-
-def _taken(host: Host, layout: Layout, content: bytes) -> bool:
-    try:
-        return host.create(layout.lock, File(content))
-    except PermissionError:
-        raise NotReady(
-            f"{host.name}: {layout.home} may not be written",
-            fix=f"let the user that deploys own {layout.root}; as root there: install -d -o USER {layout.root}",
-        ) from None
 
 
 def _let_go(host: Host, layout: Layout, content: bytes) -> None:

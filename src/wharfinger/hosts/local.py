@@ -114,20 +114,16 @@ class LocalHost:
     def write(self, files: Mapping[PurePosixPath, File], *, awaited: bool = True) -> None:  # noqa: ARG002 - always is
         """Write files; see `Host.write`."""
         for path, file in files.items():
-            try:
+            with self._naming(path):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(Path(path), file.content, file.mode)
-            except OSError as error:
-                raise WharfingerError(
-                    f"{self.name}: {path} was not written: {error.strerror}",
-                    fix=f"df -h {path.parent} shows what room there is, and ls -l who may write",
-                ) from error
 
     def create(self, path: PurePosixPath, file: File) -> bool:
         """Write a new file; see `Host.create`."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         complete = Path(path).with_name(f".{path.name}.{os.getpid()}")
-        write_atomically(complete, file.content, file.mode)
+        with self._naming(path):
+            complete.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(complete, file.content, file.mode)
         try:
             os.link(complete, path)
         except FileExistsError:
@@ -224,3 +220,14 @@ class LocalHost:
 
     def reach_again(self, *, within: float) -> None:
         """Do nothing: nothing lies between."""
+
+    @contextmanager
+    def _naming(self, path: PurePosixPath) -> Iterator[None]:
+        """Say of a failed write which file it was, and where to look."""
+        try:
+            yield
+        except OSError as error:
+            raise WharfingerError(
+                f"{self.name}: {path} was not written: {error.strerror}",
+                fix=f"df -h {path.parent} shows what room there is, and ls -l who may write",
+            ) from error

@@ -38,9 +38,11 @@ def vps(sshd_image: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def staged(make_deployment: Callable[[Path], Deployment], vps: SshServer) -> Deployment:
+def staged(vps: SshServer, make_deployment: Callable[[Path], Deployment]) -> Iterator[Deployment]:
     """A pebble whose environment `staging` is on the server; nothing of it is deployed yet."""
-    return stage(make_deployment(PEBBLE), vps)
+    made = stage(make_deployment(PEBBLE), vps)
+    yield made
+    made.remove()
 
 
 def stage(made: Deployment, vps: SshServer) -> Deployment:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,15 @@ FEW = ("started StartApp", "done Switch", "done Record")
 
 
 @pytest.fixture(scope="module")
-def pebble(make_deployment: Callable[[Path], Deployment], vps: SshServer) -> Deployment:
+def pebble(vps: SshServer, make_deployment: Callable[[Path], Deployment]) -> Iterator[Deployment]:
     """A deployed pebble on the server."""
     made = make_deployment(PEBBLE)
     made.edit("stack.yaml", "start_period: 3s", "start_period: 60s")
     made.edit("stack.yaml", "healthy_within: 15s", "healthy_within: 60s")
     staged = stage(made, vps)
     staged.deploy()
-    return staged
+    yield staged
+    staged.remove()
 
 
 def points() -> list[Any]:
