@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wharfinger.commands import ssh as commands
 from wharfinger.commands.ssh import Way
 from wharfinger.edge import Edge
 from wharfinger.engine import Engine
@@ -85,12 +86,8 @@ def way_of(place: Place, *, login: str = "") -> Way:
 
     `login` is another user to log in as.
     """
-    from wharfinger.commands import sandbox
-    from wharfinger.commands import ssh as commands
-
-    server, config = place.environment.server, Sandbox(place.project).ssh_config
-    text = config.read_text(encoding="utf-8") if config.is_file() else ""
-    known = str(config) if sandbox.defines(text, server.rpartition("@")[2]) else None
+    server = place.environment.server
+    known = str(Sandbox(place.project).ssh_config) if place.is_in_sandbox else None
     destination = commands.as_user(server, login) if login else server
     return way_to(destination, environment=place.environment_name, config=known)
 

@@ -25,9 +25,11 @@ _FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", re.IGNORECASE | re.MULTILIN
 def values_of(place: Place, console: Console, *, from_environ: bool) -> Settings:
     """Return the environment's values, held against the contract.
 
-    On this machine a first deploy begins the file itself where the contract can fill it. Raises InvalidInput.
+    On this machine, the sandbox's servers included, a first deploy begins the file itself where the contract can fill
+    it. Raises InvalidInput.
     """
-    if place.environment.is_local and not from_environ and not place.env_file.exists():
+    here = place.environment.is_local or place.is_in_sandbox
+    if here and not from_environ and not place.env_file.exists():
         env_files.generate(place, console)
     return env_files.load(place, os.environ, from_environ=from_environ)
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from wharfinger import stackfile
+from wharfinger.commands.sandbox import address_in
 from wharfinger.errors import UsageError
 from wharfinger.model.release import Layout, Target
+from wharfinger.model.sandbox import Sandbox
 from wharfinger.model.stack import Environment, Stack
 
 
@@ -27,6 +29,11 @@ class Place:
     def environment(self) -> Environment:
         """Where it runs."""
         return self.stack.environments[self.environment_name]
+
+    @property
+    def is_in_sandbox(self) -> bool:
+        """Whether its server is one of the project's sandbox."""
+        return _sandbox_address(self.project, self.environment.server) is not None
 
     @property
     def must_be_confirmed(self) -> bool:
@@ -93,7 +100,21 @@ def find(start: Path, *, stack: str | None, environment: str) -> Place:
             f"{name} has no environment {environment}{_nearest(environment, described.environments)}",
             fix=_known(described.environments),
         )
-    return Place(project, files[name].parent, described, environment)
+    return Place(project, files[name].parent, _located(described, environment, project), environment)
+
+
+def _located(stack: Stack, name: str, project: Path) -> Stack:
+    """Say where the checks find a server of the sandbox, whose domain is in no DNS."""
+    environment = stack.environments[name]
+    address = environment.address or _sandbox_address(project, environment.server)
+    located = environment.model_copy(update={"address": address})
+    return stack.model_copy(update={"environments": {**stack.environments, name: located}})
+
+
+def _sandbox_address(project: Path, server: str) -> str | None:
+    config = Sandbox(project).ssh_config
+    text = config.read_text(encoding="utf-8") if config.is_file() else ""
+    return address_in(text, server.rpartition("@")[2])
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

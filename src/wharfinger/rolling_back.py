@@ -52,9 +52,11 @@ def as_it_was(release: Release, place: Place, server: Server) -> Wanted:
             fix="invoke releases; choose another with --to",
         )
     stack = Stack.model_validate_json(description)
+    environment = stack.environments[place.environment_name]
     return Wanted(
         stack=stack,
-        environment=stack.environments[place.environment_name],
+        # Where the server is to be found is not the release's to say.
+        environment=environment.model_copy(update={"address": place.environment.address}),
         release=release,
         files={},
         data_files={},

@@ -52,6 +52,8 @@ def set_up(place: Place, console: Console, *, login: str, consent: Consent) -> N
     if changes and place.must_be_confirmed and not consent.assume_yes and not console.confirm("set it up like that?"):
         raise NotConfirmed("nothing was changed", fix="--yes agrees to it beforehand")
     _carry_out(way, found, changes, console)
+    if changes:  # who belongs to which group is settled when one logs in
+        LocalHost().run(ssh.leave(way_of(place)), timeout=_LOOK_WITHIN, check=False)
     _start_edge(place, console)
     environment = place.environment
     ports = (int(_resolved(way, "port") or _SSH_PORT), environment.http_port, environment.https_port)

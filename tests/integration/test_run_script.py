@@ -48,6 +48,8 @@ def bash(script: str, *, env: dict[str, str] | None = None) -> subprocess.Comple
         ("deploy --env local", True),
         ("env.check deploy", True),
         ("images.build", True),
+        ("sandbox.up", True),
+        ("sandbox.status", False),
         ("render --env local", True),
         ("test", True),
         ("test -- -k env", True),

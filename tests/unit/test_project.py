@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from tests.examples import sevra
 
+from wharfinger.commands.sandbox import ssh_config
 from wharfinger.errors import InvalidInput, UsageError
 from wharfinger.project import Place, find, find_project, stack_files
 
@@ -116,3 +117,23 @@ def test_production_asks_unless_it_says_otherwise(environment: str, confirm: boo
     described = sevra().environments["local"].model_copy(update={"confirm": confirm})
     stack = sevra().model_copy(update={"environments": {environment: described}})
     assert Place(Path("/p"), Path("/p/stacks/x"), stack, environment).must_be_confirmed == asks
+
+
+def test_checks_find_a_server_of_the_sandbox_whose_domain_is_in_no_dns(project: Path) -> None:
+    folder = project / "build" / "sandbox"
+    folder.mkdir(parents=True)
+    config = ssh_config({"vps1": ("192.0.2.7", 22)}, folder / "id", folder / "known")
+    (folder / "ssh_config").write_text(config, encoding="utf-8")
+
+    staging = find(project, stack="shop", environment="staging")
+    assert staging.is_in_sandbox
+    assert staging.environment.address == "192.0.2.7"
+    assert "192.0.2.7" not in staging.stack.model_dump_json(), "a release would differ with every new sandbox"
+
+    local = find(project, stack="shop", environment="local")
+    assert not local.is_in_sandbox
+    assert local.environment.address is None
+
+
+def test_without_the_sandbox_a_servers_domain_is_asked_about(project: Path) -> None:
+    assert find(project, stack="shop", environment="staging").environment.address is None

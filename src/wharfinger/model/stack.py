@@ -184,6 +184,8 @@ class Environment(Model):
     domain: DomainName
     aliases: Annotated[tuple[HostPattern, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
     """Further host names of the site; `*.example.com` stands for all that are one label longer."""
+    address: Annotated[str | None, Field(exclude=True)] = None
+    """Where its checks find the server without asking DNS for the domain; absent: they do ask, but for this machine."""
     tls: Tls | None = None
     """Absent: the site answers plain HTTP."""
     root: str | None = None

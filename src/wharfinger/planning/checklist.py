@@ -15,12 +15,12 @@ from wharfinger.steps.verify import CheckMigrations, Measure, Verify
 def address_of(environment: Environment, observed: Observed) -> Address:
     """Return the public address of an environment, and what it answers to while under maintenance.
 
-    It is reached without asking DNS where this machine is the server.
+    It is reached without asking DNS where this machine is the server, or the environment says where that is.
     """
     return Address(
         url=environment.url,
         host=environment.domain,
-        connect_to="127.0.0.1" if environment.is_local else environment.domain,
+        connect_to=environment.address or ("127.0.0.1" if environment.is_local else environment.domain),
         port=environment.http_port if environment.tls is None else environment.https_port,
         tls=environment.tls is not None,
         token=observed.maintenance.token if observed.maintenance is not None else None,

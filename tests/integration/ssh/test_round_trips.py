@@ -17,7 +17,7 @@ from tests.integration.ssh.servers import SshServer
 
 SESSIONS = 1
 """Commands that a shell of the server ran."""
-WAITS = 34
+WAITS = 30
 """Questions that could only be asked once the one before was answered, to the host and to its engine together."""
 
 

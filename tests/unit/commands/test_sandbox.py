@@ -32,6 +32,11 @@ def test_only_the_servers_that_are_named_are_the_sandboxs() -> None:
     assert not sandbox.defines("", "vps1")
 
 
+def test_the_address_of_a_server_is_told() -> None:
+    assert sandbox.address_in(CONFIG, "vps1") == "192.0.2.7"
+    assert sandbox.address_in(CONFIG, "vps2") is None
+
+
 @pytest.mark.parametrize(
     ("destination", "other"),
     [
