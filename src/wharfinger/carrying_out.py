@@ -82,7 +82,7 @@ def carry_out(
         for warning in plan.warnings:
             console.warn(warning)
         return Outcome(plan)
-    show(plan, console, place=where, with_changes=consent.plan_only)
+    show(plan, console, place=where, with_changes=consent.plan_only or plan.action == "promote")
     if consent.plan_only:
         return Outcome(plan)
     agree(plan, console, place=where, ask=place.must_be_confirmed and not consent.assume_yes)

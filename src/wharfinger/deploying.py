@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from wharfinger import dotenv, preparing
@@ -50,13 +50,27 @@ def deploy(
                     images = preparing.images_pushed(place, shown, no_cache=no_cache)
         wanted = dataclasses.replace(want(place, settings, images, engine_version, server), seeded=seeded)
 
-        def make_plan() -> Plan:
-            observed = look(wanted, server)
-            refuse_unready(wanted, observed, place)
-            return plan_deploy(wanted, observed, server.layout)
+        outcome = bring(wanted, place, server, console, consent)
+    sum_up(outcome, place, images, console, consent, steps.timings)
 
-        outcome = carry_out(make_plan, place, place.stack, server, console, consent)
-    _sum_up(outcome, place, images, console, consent, steps.timings)
+
+def bring(
+    wanted: Wanted,
+    place: Place,
+    server: Server,
+    console: Console,
+    consent: Consent,
+    *,
+    describe: Callable[[Plan, Observed], Plan] = lambda plan, _: plan,
+) -> Outcome:
+    """Carry out what leads to `wanted`; `describe` may put a plan into the words of another task."""
+
+    def make_plan() -> Plan:
+        observed = look(wanted, server)
+        refuse_unready(wanted, observed, place)
+        return describe(plan_deploy(wanted, observed, server.layout), observed)
+
+    return carry_out(make_plan, place, place.stack, server, console, consent)
 
 
 def look(wanted: Wanted, server: Server) -> Observed:
@@ -71,8 +85,10 @@ def want(
     images: Mapping[str, str],
     engine_version: tuple[int, int],
     server: Server,
+    *,
+    promoted: Release | None = None,
 ) -> Wanted:
-    """Return the release to be, with every file of it."""
+    """Return the release to be, with every file of it; `promoted` is that of another environment taken over."""
     neutral = preparing.render_neutral(place, images, engine_version)
     values = {name: dotenv.dump(_values(settings, place, data=data)).encode() for name, data in _ENV_FILES.items()}
     env_checksum = hashlib.sha256(b"\0".join(values.values())).hexdigest()
@@ -82,12 +98,13 @@ def want(
         environment=place.environment_name,
         created=now(),
         by=str(operator.current()),
-        revision=revision(place.folder, server.host) or "",
+        revision=promoted.revision if promoted else revision(place.folder, server.host) or "",
         images=dict(images),
         services=tuple(place.stack.services),
         fingerprint=hashlib.sha256(f"{neutral.digest()} {env_checksum}".encode()).hexdigest(),
         env_checksum=env_checksum,
-        ignored=preparing.ignored_by(place).files(place.folder),
+        promoted=f"{promoted.environment}:{promoted.id}" if promoted else None,
+        ignored=promoted.ignored if promoted else preparing.ignored_by(place).files(place.folder),
     )
     rendered = render(
         place.stack,
@@ -156,7 +173,7 @@ def refuse_unready(wanted: Wanted, observed: Observed, place: Place) -> None:
             )
 
 
-def _sum_up(
+def sum_up(
     outcome: Outcome,
     place: Place,
     images: Mapping[str, str],
@@ -164,6 +181,7 @@ def _sum_up(
     consent: Consent,
     before: tuple[tuple[str, float], ...],
 ) -> None:
+    """Say what serves now, and how long each step took; `before` are the steps that came before the plan."""
     plan, url = outcome.plan, place.environment.url
     if not plan.steps:
         if plan.ignored:

@@ -47,6 +47,8 @@ class Container:
     """When its present state began, ISO 8601 in UTC."""
     addresses: tuple[str, ...] = ()
     """Its IPv4 addresses, one for each network that it is connected to."""
+    image_id: str = ""
+    """What it really runs, whatever `image` has come to mean since."""
 
     @property
     def is_ready(self) -> bool:
@@ -135,6 +137,16 @@ class Engine:
         except docker.errors.ImageNotFound:
             return ()
         return (*(facts["RepoTags"] or ()), *(facts["RepoDigests"] or ()))
+
+    def image_id(self, reference: str) -> str | None:
+        """Return what a name, by tag or by digest, means to the engine now; None where it lacks that."""
+        import docker
+
+        try:
+            found: str = self._api.inspect_image(reference)["Id"]  # type: ignore[no-untyped-call]
+        except docker.errors.ImageNotFound:
+            return None
+        return found
 
     def has_image(self, reference: str) -> bool:
         """Whether the engine holds an image, by tag or by digest."""
@@ -255,6 +267,7 @@ class Engine:
             restarts=facts["RestartCount"],
             since=state["StartedAt"] if running else state["FinishedAt"],
             addresses=tuple(network["IPAddress"] for network in networks.values() if network["IPAddress"]),
+            image_id=facts["Image"],
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -104,21 +105,27 @@ class Deployment:
         return self.wharfinger("deploy", "--env", "local", *words, status=status, environ=environ)
 
     def request(
-        self, path: str, *, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        domain: str | None = None,
     ) -> Answer:
-        """Ask the site as a visitor would, by its name."""
+        """Ask the site as a visitor would, by its name (None: that of the environment `local`)."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=10)
         try:
             port = f":{self.http_port}"
-            connection.request(method, path, body, {"Host": f"{self.domain}{port}", **(headers or {})})
+            connection.request(method, path, body, {"Host": f"{domain or self.domain}{port}", **(headers or {})})
             response = connection.getresponse()
             return Answer(response.status, response.headers, response.read())
         finally:
             connection.close()
 
-    def status(self) -> dict[str, Any]:
+    def status(self, environment: str = "local") -> dict[str, Any]:
         """Return what `status --json` says."""
-        found: dict[str, Any] = json.loads(self.wharfinger("status", "--env", "local", "--json").stdout)
+        found: dict[str, Any] = json.loads(self.wharfinger("status", "--env", environment, "--json").stdout)
         return found
 
     def edit(self, file: str, old: str, new: str) -> None:
@@ -138,10 +145,16 @@ class Deployment:
         finally:
             (self.folder / file).write_bytes(before)
 
+    def environments(self) -> tuple[str, ...]:
+        """Return the environments that the stack file names."""
+        text = (self.folder / "stack.yaml").read_text(encoding="utf-8").partition("\nenvironments:\n")[2]
+        return tuple(re.findall(r"^  ([a-z0-9_]+):", text, re.MULTILINE))
+
     def remove(self) -> None:
         """Remove every container, network, volume and image that this deployment made."""
-        self.wharfinger("down", "--env", "local", "--volumes", "--yes", status=None)
-        for project in (f"{self.name}-local", self.edge):
+        for environment in self.environments():
+            self.wharfinger("down", "--env", environment, "--volumes", "--yes", status=None)
+        for project in (*(f"{self.name}-{environment}" for environment in self.environments()), self.edge):
             docker("compose", "--project-name", project, "down", "--volumes", "--remove-orphans", "--timeout", "1")
         # By name: another deployment of the same source may have the same image under names of its own.
         shown = ("--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}")

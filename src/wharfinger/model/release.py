@@ -185,5 +185,7 @@ class Release(Model):
     """When it was verified through the public address; None for one that never was."""
     slot: Slot | None = None
     """The slot that it last ran in."""
+    promoted: str | None = None
+    """The release whose images and description it took over, as ENVIRONMENT:RELEASE; None for one that was built."""
     ignored: dict[str, str] = Field(default_factory=dict)
     """The files that `deploy.ignore` named then, each with a short hash of its content."""

@@ -82,6 +82,8 @@ class Migrate(Model):
     command: Argv
     check: Argv = ()
     """A command that exits 0 only where the database is at the release's schema; absent: not checked."""
+    pending: Argv = ()
+    """A command that prints each migration that is yet to run on a line of its own; `promote` shows them."""
     timeout: Duration = "10m"
 
 
@@ -135,6 +137,8 @@ class Deploy(Model):
     healthy_within: Duration = "2m"
     drain: Duration = "10s"
     """How long requests in flight on the old tier may take to finish. It then has as long again to stop."""
+    promote_within: Duration = "168h"
+    """How old a verification may be for its release to be promoted to another environment."""
     ignore: Argv = ()
     """Patterns as in a `.gitignore`, seen from the stack's folder: files whose change is no reason to deploy."""
 

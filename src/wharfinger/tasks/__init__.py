@@ -11,6 +11,7 @@ from wharfinger.tasks import deploy, env, images, looking, making, operating
 
 namespace = Collection(
     deploy.deploy,
+    deploy.promote,
     deploy.rollback,
     deploy.recover,
     deploy.down,
