@@ -22,7 +22,9 @@ MIRROR: Final = "WHARFINGER_DEBIAN_MIRROR"
 _LISTS: Final = PurePosixPath("/etc/apt/sources.list.d")
 _SCRIPT: Final = PurePosixPath("/usr/share/debootstrap/scripts/sid")
 _KEYRING: Final = PurePosixPath("/usr/share/keyrings/debian-archive-keyring.gpg")
-_STABLE: Final = "trixie"
+_RELEASED: Final = ("bookworm", "trixie")
+"""The suites that the security archive serves."""
+
 _BOOTSTRAP_SECONDS: Final = 900.0
 _QUICK_SECONDS: Final = 300.0
 
@@ -57,7 +59,7 @@ def context(
             host.run(pack, timeout=_QUICK_SECONDS)
         finally:
             host.run(commands.remove_folder(str(system), root=root), timeout=_QUICK_SECONDS, check=False)
-        security = apt_sources.security_mirror(sources) if suite == _STABLE else None
+        security = apt_sources.security_mirror(sources) if suite in _RELEASED else None
         (ready / "debian.list").write_text(_apt_list(suite, mirror, security), encoding="utf-8")
         yield ready
 

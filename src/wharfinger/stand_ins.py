@@ -13,11 +13,29 @@ from wharfinger.commands import images as commands
 from wharfinger.errors import BuildFailed, CommandFailed
 from wharfinger.hosts import Host
 
-STOCK: Final = ("nginx:1.30", "postgres:17", "redis:8", "registry:2", "python:3.13-slim")
+STOCK: Final = (
+    "nginx:1.30",
+    "postgres:17",
+    "postgres:15",
+    "redis:8",
+    "registry:2",
+    "python:3.13-slim",
+    "certbot/certbot:v4.0.0",
+)
 """The official images that a stack may need and that have a stand-in."""
 
-BASES: Final = ("debian:trixie-slim", "debian:forky-slim")
+TRIAL: Final = ("ghcr.io/letsencrypt/pebble:2.6.0", "ghcr.io/letsencrypt/pebble-challtestsrv:2.6.0")
+"""Those that only the sandbox and the tests need."""
+
+BASES: Final = ("debian:trixie-slim", "debian:forky-slim", "debian:bookworm-slim")
 """What the stand-ins are built on."""
+
+_ARGUMENTS: Final[Mapping[str, Mapping[str, str]]] = {
+    "postgres:15": {"BASE": "debian:bookworm-slim", "MAJOR": "15"},
+}
+"""What a stand-in's Dockerfile, which it shares with others, is told besides."""
+
+_KNOWN: Final = frozenset((*STOCK, *TRIAL, *BASES))
 
 Progress = Callable[[str, str], None]
 """Hears the name of an image and a line about what happens to it; called from several threads."""
@@ -32,11 +50,13 @@ def label(name: str) -> str:
 
     Empty where there is no stand-in of that name.
     """
-    if name not in STOCK and name not in BASES:
+    if name not in _KNOWN:
         return ""
     digest = hashlib.sha256(name.encode())
-    if name in STOCK:
+    if name not in BASES:
         digest.update(label(base(name)).encode())
+    for argument, value in sorted(_ARGUMENTS.get(name, {}).items()):
+        digest.update(f"\0{argument}={value}".encode())
     folder = _folder(name)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         content = path.read_bytes()
@@ -46,12 +66,15 @@ def label(name: str) -> str:
 
 def base(name: str) -> str:
     """Return the image that the stand-in for a stock image is built on."""
+    chosen = _ARGUMENTS.get(name, {}).get("BASE")
     lines = (_folder(name) / "Dockerfile").read_text(encoding="utf-8").splitlines()
-    return next(line.split()[1] for line in lines if line.startswith("FROM "))
+    default = next((line.partition("=")[2] for line in lines if line.startswith("ARG BASE=")), None)
+    return chosen or default or next(line.split()[1] for line in lines if line.startswith("FROM "))
 
 
 def _folder(name: str) -> Path:
-    return assets.folder("images") / name.partition(":")[0]
+    """Return the folder that is called as the image is, without its registry, account and tag."""
+    return assets.folder("images") / name.rpartition("/")[2].partition(":")[0]
 
 
 def build(host: Host, names: Iterable[str], *, cache: bool, progress: Progress, environ: Mapping[str, str]) -> None:
@@ -83,8 +106,9 @@ def _build(host: Host, name: str, *, cache: bool, progress: Progress, environ: M
 
     def docker_build(context: Path) -> None:
         proxies = {proxy: environ[proxy] for proxy in _PROXIES if proxy in environ}
-        argv = commands.build(name, str(context), label=label(name), arguments=tuple(proxies), cache=cache)
-        host.run(argv, timeout=_BUILD_SECONDS, env=proxies, on_line=note_build)
+        values = proxies | dict(_ARGUMENTS.get(name, {}))
+        argv = commands.build(name, str(context), label=label(name), arguments=tuple(values), cache=cache)
+        host.run(argv, timeout=_BUILD_SECONDS, env=values, on_line=note_build)
 
     if name in BASES:
         suite = name.partition(":")[2].removesuffix("-slim")

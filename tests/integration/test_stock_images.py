@@ -6,7 +6,9 @@ The tests hold for the official images too: where a hub answers, it is those tha
 from __future__ import annotations
 
 import gzip
+import json
 import os
+import ssl
 import subprocess
 import time
 import urllib.request
@@ -19,6 +21,7 @@ import pytest
 from wharfinger import stock_images
 from wharfinger.errors import BuildFailed
 from wharfinger.hosts.local import LocalHost
+from wharfinger.stand_ins import TRIAL
 from wharfinger.stock_images import STOCK, Origin
 
 PASSWORD = 'pass word\'$with "quotes"'
@@ -27,7 +30,7 @@ PASSWORD = 'pass word\'$with "quotes"'
 @pytest.fixture(scope="module", autouse=True)
 def _images() -> None:
     stock_images.ensure(
-        LocalHost(), STOCK, source=stock_images.source_from(os.environ), say=print, progress=lambda *_: None
+        LocalHost(), (*STOCK, *TRIAL), source=stock_images.source_from(os.environ), say=print, progress=lambda *_: None
     )
 
 
@@ -113,6 +116,20 @@ def test_postgres_makes_the_user_and_database_that_are_asked_for(container: Cont
     start_postgres(container, "--env=POSTGRES_USER=atlas", "--env=POSTGRES_DB=atlas-data")
     assert sql(container, "SELECT current_user", user="atlas", database="atlas-data") == "atlas"
     assert sql(container, "SHOW server_encoding", user="atlas", database="atlas-data") == "UTF8"
+
+
+def test_postgres_15_makes_its_first_run_and_keeps_what_it_was_given(container: Container) -> None:
+    container.start(
+        *("--env=POSTGRES_PASSWORD", "--env=POSTGRES_USER=zenkar", "--env=POSTGRES_INITDB_ARGS=--data-checksums"),
+        *("postgres:15", "postgres", "-c", "max_connections=33"),
+        env={"POSTGRES_PASSWORD": PASSWORD},
+    )
+    wait_for_postgres(container)
+    assert sql(container, "SHOW server_version_num", user="zenkar", database="zenkar").startswith("15")
+    assert sql(container, "SHOW data_checksums", user="zenkar", database="zenkar") == "on"
+    assert sql(container, "SHOW max_connections", user="zenkar", database="zenkar") == "33"
+    assert container.exec("stat", "--format=%u %a", "/var/lib/postgresql/data") == "999 700"
+    assert container.exec("pg_dump", "--version").startswith("pg_dump (PostgreSQL) 15")
 
 
 def test_postgres_names_the_database_after_its_user(container: Container) -> None:
@@ -332,6 +349,48 @@ def test_python_is_called_python_and_installs_for_the_whole_system() -> None:
     assert done.stdout.startswith("Python 3.13.")
     dry = docker("run", "--rm", "python:3.13-slim", "pip", "install", "--dry-run", "--no-index", "pip")
     assert "already satisfied" in dry.stdout
+
+
+PEBBLE, CHALLENGES = TRIAL
+PEBBLE_ASKS = ("-config", "/test/config/pebble-config.json", "-dnsserver", "127.0.0.1:8053")
+
+
+def test_certbot_gets_a_certificate_from_pebble(container: Container, tmp_path: Path) -> None:
+    """All in one network namespace: the name asked for is this container, and Pebble looks there for the answer."""
+    names = Container()
+    authority = Container()
+    try:
+        container.start("--publish=127.0.0.1::14000", CHALLENGES, "-doh", "", "-http01", "", "-tlsalpn01", "")
+        joined = f"--network=container:{container.name}"
+        authority.start(joined, "--env=PEBBLE_VA_NOSLEEP=1", PEBBLE, *PEBBLE_ASKS)
+        certificate = tmp_path / "pebble.pem"
+        docker("cp", f"{authority.name}:/test/certs/pebble.minica.pem", str(certificate))
+        await_pebble(container, certificate)
+        docker(
+            *("run", "--rm", "--name", names.name, joined, f"--volume={tmp_path}:/ca:ro"),
+            *(f"--volume={tmp_path / 'issued'}:/etc/letsencrypt", "--env=REQUESTS_CA_BUNDLE=/ca/pebble.pem"),
+            *("certbot/certbot:v4.0.0", "certonly", "--standalone", "--http-01-port=5002", "--non-interactive"),
+            *("--agree-tos", "--register-unsafely-without-email", "--domain=atlas.example.com"),
+            *("--server=https://localhost:14000/dir",),
+        )
+        assert (tmp_path / "issued" / "live" / "atlas.example.com" / "fullchain.pem").exists()
+    finally:
+        for each in (names, authority):
+            docker("rm", "--force", "--volumes", each.name, check=False)
+
+
+def await_pebble(container: Container, certificate: Path) -> None:
+    trusted = ssl.create_default_context(cafile=str(certificate))
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            address = f"https://{container.address(14000)}/dir"
+            with urllib.request.urlopen(address, timeout=5, context=trusted) as answer:
+                assert "newOrder" in json.load(answer)
+            return
+        except OSError:
+            assert time.monotonic() < deadline, container.logs()
+            time.sleep(0.1)
 
 
 @pytest.fixture

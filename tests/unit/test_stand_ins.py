@@ -54,8 +54,13 @@ def test_another_base_suite_changes_the_image(images: Path) -> None:
     assert stand_ins.label("redis:8") != before
 
 
+def test_two_versions_from_one_folder_stand_on_the_release_that_has_them() -> None:
+    assert stand_ins.base("postgres:17") == "debian:trixie-slim"
+    assert stand_ins.base("postgres:15") == "debian:bookworm-slim"
+
+
 def test_labels_differ_between_images() -> None:
-    names = (*stand_ins.STOCK, *stand_ins.BASES)
+    names = (*stand_ins.STOCK, *stand_ins.TRIAL, *stand_ins.BASES)
     assert len({stand_ins.label(name) for name in names}) == len(names)
 
 
@@ -63,7 +68,7 @@ def test_what_has_no_stand_in_has_no_label() -> None:
     assert stand_ins.label("postgres:16") == ""
 
 
-@pytest.mark.parametrize("name", stand_ins.STOCK)
+@pytest.mark.parametrize("name", [*stand_ins.STOCK, *stand_ins.TRIAL])
 def test_every_stock_image_stands_on_a_known_base(name: str) -> None:
     assert stand_ins.base(name) in stand_ins.BASES
 
