@@ -33,7 +33,11 @@ class Server:
 
     def world(self, stack: Stack) -> World:
         """Return what the steps of a plan act on."""
-        runtime = ComposeRuntime(self.host, self.engine, self.layout)
+        environment = stack.environments.get(self.layout.target.environment)
+        ports = (
+            {name: pair for name, pair in environment.ports.items() if name in stack.services} if environment else {}
+        )
+        runtime = ComposeRuntime(self.host, self.engine, self.layout, ports)
         return World(
             stack=stack, host=self.host, runtime=runtime, edge=self.edge, layout=self.layout, source=self.source
         )

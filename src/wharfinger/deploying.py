@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from wharfinger import dotenv, preparing
+from wharfinger import dotenv, ports, preparing
 from wharfinger.builds.building import revision
 from wharfinger.carrying_out import Consent, Outcome, carry_out, now
 from wharfinger.connecting import Server, connect
@@ -41,6 +41,7 @@ def deploy(
         with console.steps(("check", "build and push")) as steps:
             preparing.ensure_stock(place, console, steps)
             with steps.step("check"):
+                ports.refuse_clashes(place)
                 preparing.check(place, preparing.tags_of(place), engine_version)
             if consent.plan_only:
                 images = preparing.images_known(place)
@@ -68,6 +69,7 @@ def bring(
     def make_plan() -> Plan:
         observed = look(wanted, server)
         refuse_unready(wanted, observed, place)
+        ports.refuse_foreign(place, observed)
         return describe(plan_deploy(wanted, observed, server.layout), observed)
 
     return carry_out(make_plan, place, place.stack, server, console, consent)

@@ -47,6 +47,8 @@ class Container:
     """When its present state began, ISO 8601 in UTC."""
     addresses: tuple[str, ...] = ()
     """Its IPv4 addresses, one for each network that it is connected to."""
+    ports: tuple[int, ...] = ()
+    """The ports of its host on which it is published."""
     image_id: str = ""
     """What it really runs, whatever `image` has come to mean since."""
 
@@ -267,8 +269,14 @@ class Engine:
             restarts=facts["RestartCount"],
             since=state["StartedAt"] if running else state["FinishedAt"],
             addresses=tuple(network["IPAddress"] for network in networks.values() if network["IPAddress"]),
+            ports=tuple(sorted(set(_published(facts)))),
             image_id=facts["Image"],
         )
+
+
+def _published(facts: Mapping[str, Any]) -> Iterator[int]:
+    for bindings in (facts["NetworkSettings"].get("Ports") or {}).values():
+        yield from (int(binding["HostPort"]) for binding in bindings or ())
 
 
 def _next_change(changes: queue.Queue[None], deadline: float) -> bool:

@@ -96,7 +96,7 @@ def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Itera
         data=tuple(container for container in containers if container.project == layout.target.name),
         edge=edge_containers,
         files={path: host.read(path) for path in files},
-        ports_taken=_ports_taken(host),
+        ports_taken=listening(host),
         free_bytes=host.free_bytes(layout.root),
         cut_off=() if busy else tuple(_cut_off(host, layout)),  # a run that goes on is not finished either
         deploying=busy,
@@ -142,7 +142,7 @@ def _scale(host: Host, layout: Layout) -> dict[str, int]:
         ) from None
 
 
-def _ports_taken(host: Host) -> frozenset[int]:
+def listening(host: Host) -> frozenset[int]:
     """Return the TCP ports on which something listens, as proc(5)'s net/tcp tells."""
     taken = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from wharfinger import assets, preparing
+from wharfinger import assets, ports, preparing
 from wharfinger.carrying_out import Consent
 from wharfinger.commands import containers
 from wharfinger.connecting import Server, connect
@@ -55,6 +55,7 @@ def promote(
         with console.steps(("check", "images", "migrations")) as steps:
             preparing.ensure_stock(place, console, steps, building=False)
             with steps.step("check"):
+                ports.refuse_clashes(place)
                 preparing.check(place, images, engine_version)
             with steps.step("images") as shown:
                 _make_reachable(place, server, images, shown)
@@ -161,6 +162,7 @@ def _ask(
     target, stack = place.target, place.stack
     migrate = stack.migrate
     assert migrate is not None  # noqa: S101 - callers ask first
+    edge = place.environment.edge
     ours = any(isinstance(service, Postgres) for service in stack.data.values())
     values = {name: settings.values[name] for name in settings.for_service("migrate")}
     name = f"{target.name}-asks"
@@ -168,7 +170,7 @@ def _ask(
         image,
         command,
         name=name,
-        network=target.data_network if ours else place.environment.edge.project,
+        network=target.data_network if ours else "bridge" if edge.is_host else edge.project,
         links=[f"{data_name(target, service)}:{service}" for service in stack.data] if ours else (),
         variables=values,
     )

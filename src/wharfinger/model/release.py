@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, Literal
@@ -19,6 +20,17 @@ RELEASE_ID: Final = re.compile(r"\d{14}")
 def scale_variable(service: str) -> str:
     """Return the variable that says how many replicas of a service a release has; another for every service."""
     return f"WHARFINGER_SCALE_{service.upper().replace('_', '__').replace('-', '_')}"
+
+
+def port_variable(service: str) -> str:
+    """Return the variable that says on which port of loopback a release's service is published in its slot."""
+    return f"WHARFINGER_PORT_{service.upper().replace('_', '__').replace('-', '_')}"
+
+
+def slot_variables(slot: Slot, ports: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+    """Return what a Compose file must know of its slot; `ports` are those of each service in blue and green."""
+    own = {port_variable(service): str(pair[SLOTS.index(slot) % len(pair)]) for service, pair in ports.items()}
+    return {"WHARFINGER_SLOT": slot, **own}
 
 
 def other_slot(slot: Slot | None) -> Slot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
@@ -143,16 +143,62 @@ class Deploy(Model):
     """Patterns as in a `.gitignore`, seen from the stack's folder: files whose change is no reason to deploy."""
 
 
+DomainName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+
+
+class ForeignRoute(Model):
+    """A host name whose requests go to something that Wharfinger does not run, and never disturbs."""
+
+    domain: DomainName
+    to: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?:[1-9][0-9]{0,4}$")]
+    """HOST:PORT that speaks HTTP; 127.0.0.1 and localhost mean the server itself."""
+    tls: Tls | None = None
+    """Absent: it answers plain HTTP."""
+    upload_limit: Size = "64m"
+    timeout: Duration = "60s"
+    """How long it may be silent, WebSockets included."""
+
+
 class Edge(Model):
     """The one Nginx of a server, as this environment expects to find it."""
 
+    kind: Literal["container", "host"] = "container"
+    """`container`: an Nginx that Wharfinger runs; `host`: the server's own, which serves other things too."""
     project: Name = "wharfinger-edge"
+    """The container's Compose project."""
+    command: Annotated[Argv, Field(min_length=1)] = ("nginx",)
+    """How the host's own Nginx is called, such as `[sudo, -n, nginx]`."""
+    sites: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+$")] | None = None
+    """A folder whose `*.conf` the host's own Nginx includes in `http`; absent: `edge/sites` of the root."""
     http_port: Port | None = None
     """Absent: 80, or 8080 for `server: local`."""
     https_port: Port | None = None
     """Absent: 443, or 8443 for `server: local`."""
     bind: str | None = None
     """The address that it listens on; absent: every one, or only loopback for `server: local`."""
+    routes: Annotated[tuple[ForeignRoute, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
+    """What else the same Nginx serves, beside all stacks."""
+
+    @property
+    def is_host(self) -> bool:
+        """Whether it is the server's own Nginx."""
+        return self.kind == "host"
+
+
+def _as_edge(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def _as_ports(value: Any) -> Any:
+    return (value,) if isinstance(value, int) else tuple(value) if isinstance(value, list) else value
+
+
+Published = Annotated[
+    tuple[Port, ...],
+    Field(min_length=1, max_length=2),
+    BeforeValidator(_as_ports, json_schema_input_type=Port | list[Port]),
+]
+"""One port of loopback, or two for a service: for the slot blue, and for green."""
 
 
 class Environment(Model):
@@ -160,14 +206,18 @@ class Environment(Model):
 
     server: str
     """`local`, or where OpenSSH finds the server."""
-    domain: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+    domain: DomainName
     aliases: Argv = ()
     """Further host names of the site."""
     tls: Tls | None = None
     """Absent: the site answers plain HTTP."""
     root: str | None = None
     """The server's folder for everything; absent: see `Layout`."""
-    edge: Edge = Edge()
+    edge: Annotated[Edge, BeforeValidator(_as_edge, json_schema_input_type=Edge | Literal["container", "host"])] = (
+        Edge()
+    )
+    ports: dict[Name, Published] = Field(default_factory=dict)
+    """Where services and data services can be reached on the server itself, on loopback; absent: nowhere."""
     confirm: bool | None = None
     """Whether a plan must be agreed to before it is carried out; absent: in the environment `production`."""
     scale: dict[str, Annotated[int, Field(ge=1, le=64)]] = Field(default_factory=dict)
@@ -180,12 +230,12 @@ class Environment(Model):
     @property
     def http_port(self) -> int:
         """The port on which the edge answers HTTP."""
-        return self.edge.http_port or (8080 if self.is_local else _HTTP)
+        return self.edge.http_port or (8080 if self.is_local and not self.edge.is_host else _HTTP)
 
     @property
     def https_port(self) -> int:
         """The port on which the edge answers HTTPS."""
-        return self.edge.https_port or (8443 if self.is_local else _HTTPS)
+        return self.edge.https_port or (8443 if self.is_local and not self.edge.is_host else _HTTPS)
 
     @property
     def bind(self) -> str:
@@ -254,6 +304,8 @@ class Stack(Model):
             *self._dangling_scales(),
             *self._dangling_checks(),
             *self._dangling_hooks(),
+            *self._reserved_name(),
+            *self._unfit_ports(),
         )
         if problems:
             raise Disagreement(problems)
@@ -300,6 +352,36 @@ class Stack(Model):
             for service in environment.scale:
                 if service not in self.services:
                     yield ("environments", name, "scale", service), f"no service named {service}"
+
+    def _reserved_name(self) -> Iterator[Problem]:
+        if self.name == "edge":
+            yield ("name",), "the edge's own folder on a server has this name"
+
+    def _unfit_ports(self) -> Iterator[Problem]:
+        for name, environment in self.environments.items():
+            for service, ports in environment.ports.items():
+                place = ("environments", name, "ports", service)
+                yield from ((place, text) for text in self._wrong_with_ports(environment, service, ports))
+            if environment.edge.is_host:
+                for route in self.site.routes if self.site is not None else ():
+                    if route.service not in environment.ports:
+                        text = f"the host's own Nginx finds {route.service} only on a port; give it two in `ports`"
+                        yield ("environments", name, "edge"), text
+
+    def _wrong_with_ports(self, environment: Environment, service: str, ports: tuple[int, ...]) -> Iterator[str]:
+        if len(set(ports)) < len(ports):
+            yield "the two slots need two different ports"
+        if service in self.data:
+            if len(ports) > 1:
+                yield "a data service has one port only"
+        elif service not in self.services:
+            yield f"no service or data service named {service}"
+        elif self.services[service].port is None:
+            yield f"{service} listens on no `port`"
+        elif len(ports) == 1 and service not in self.recreated:
+            yield "needs two ports, [BLUE, GREEN]: a new release starts while the old one runs"
+        elif environment.scale.get(service, self.services[service].scale) > 1:
+            yield f"{service} has several replicas, which cannot share a port"
 
     def _dangling_checks(self) -> Iterator[Problem]:
         for index, check in enumerate(self.checks):

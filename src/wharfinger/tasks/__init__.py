@@ -24,6 +24,7 @@ namespace = Collection(
     looking.health,
     looking.releases,
     looking.logs,
+    looking.ports,
     looking.doctor,
     making.render,
     making.build,
