@@ -12,6 +12,7 @@ from wharfinger.commands import compose
 from wharfinger.errors import CommandFailed, InvalidInput
 from wharfinger.hosts import File
 from wharfinger.hosts.local import LocalHost
+from wharfinger.rendering.release import HOST_MAIN
 
 EDGE_IMAGE: Final = "nginx:1.30"
 _TIMEOUT: Final = 60.0
@@ -34,6 +35,8 @@ def write_and_check(files: Mapping[str, bytes], folder: Path) -> None:
             _check_compose(folder / name)
     if "edge/nginx.conf" in files:
         _check_nginx(folder / "edge")
+    if HOST_MAIN in files:
+        _check_host_site(folder / "edge", files[HOST_MAIN].decode())
     LocalHost().write({PurePosixPath(marker): File(digest.encode())})
 
 
@@ -79,12 +82,34 @@ def _check_compose(path: Path) -> None:
         ) from None
 
 
+def _check_host_site(folder: Path, main: str) -> None:
+    """Let Nginx read a site of the server's own Nginx where it will lie; certificates are only there, not here."""
+    if any("ssl_certificate" in path.read_text(encoding="utf-8") for path in folder.glob("sites/*.conf")):
+        return
+    sites = main.partition("include ")[2].partition("/*.conf;")[0]
+    _test_nginx(
+        folder,
+        (
+            "--volume",
+            f"{folder.resolve()}/sites:{sites}:ro",
+            "--volume",
+            f"{folder.resolve()}:/etc/nginx/wharfinger:ro",
+        ),
+        "/etc/nginx/wharfinger/host.conf",
+    )
+
+
 def _check_nginx(folder: Path) -> None:
+    mounts = ("--volume", f"{folder.resolve()}:/etc/nginx/wharfinger:ro")
+    _test_nginx(folder, mounts, "/etc/nginx/wharfinger/nginx.conf")
+
+
+def _test_nginx(folder: Path, mounts: tuple[str, ...], main: str) -> None:
     argv = (
         *("docker", "run", "--rm", "--pull", "never", "--network", "none", "--read-only"),
         *("--tmpfs", "/run", "--tmpfs", "/var/cache/nginx", "--tmpfs", "/var/log/nginx"),
-        *("--volume", f"{folder.resolve()}:/etc/nginx/wharfinger:ro", "--entrypoint", "nginx", EDGE_IMAGE),
-        *("-t", "-q", "-c", "/etc/nginx/wharfinger/nginx.conf"),
+        *(*mounts, "--entrypoint", "nginx", EDGE_IMAGE),
+        *("-t", "-q", "-c", main),
     )
     try:
         LocalHost().run(argv, timeout=_TIMEOUT)

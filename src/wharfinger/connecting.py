@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wharfinger.edge import Edge
+from wharfinger.edges import AnyEdge
 from wharfinger.engine import Engine
 from wharfinger.errors import UsageError
+from wharfinger.host_edge import HostEdge
 from wharfinger.hosts import Host
 from wharfinger.hosts.local import LocalHost
 from wharfinger.model.release import Layout
-from wharfinger.model.stack import Stack
+from wharfinger.model.stack import Environment, Stack
 from wharfinger.project import Place
 from wharfinger.runtimes.compose import ComposeRuntime
 from wharfinger.steps import World
@@ -26,7 +28,7 @@ class Server:
 
     host: Host
     engine: Engine
-    edge: Edge
+    edge: AnyEdge
     layout: Layout
     source: Path = Path()
     """The stack's folder on this machine."""
@@ -55,11 +57,19 @@ def connect(place: Place) -> Iterator[Server]:
     host = LocalHost()
     engine = Engine(host.docker_url(), host=host.name)
     layout = layout_of(place)
-    edge = Edge(host, engine, layout, environment.edge.project)
+    edge = _edge(host, engine, layout, environment)
     try:
         yield Server(host, engine, edge, layout, place.folder)
     finally:
         engine.close()
+
+
+def _edge(host: Host, engine: Engine, layout: Layout, environment: Environment) -> AnyEdge:
+    """Return the edge of an environment: one in a container, or the server's own Nginx."""
+    edge = environment.edge
+    if edge.is_host:
+        return HostEdge(host, engine, layout, edge.command, environment.http_port, environment.ports, edge.bind)
+    return Edge(host, engine, layout, edge.project)
 
 
 def layout_of(place: Place) -> Layout:

@@ -164,7 +164,12 @@ def refuse_unready(wanted: Wanted, observed: Observed, place: Place) -> None:
             f"{environment.server}: {observed.free_bytes >> 20} MiB free, a deploy needs {_MINIMUM_FREE >> 20} MiB",
             fix="docker system df shows what Docker holds; `deploy.keep` says how many releases stay",
         )
-    if wanted.site is not None and not observed.edge:
+    if wanted.site is not None and environment.edge.is_host and not observed.edge_is_ready:
+        raise NotReady(
+            f"{environment.server}: nothing listens on port {environment.http_port}, where its own Nginx is to answer",
+            fix="start it (systemctl start nginx), or let Wharfinger run one: `edge: container`",
+        )
+    if wanted.site is not None and not observed.edge and not environment.edge.is_host:
         ports = (environment.http_port, environment.https_port)
         taken = [port for port in ports if port in observed.ports_taken]
         if taken:

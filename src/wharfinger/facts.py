@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
-from wharfinger.edge import Edge
+from wharfinger.edges import AnyEdge
 from wharfinger.engine import ONE_OFF, PROJECT, Container, Engine
 from wharfinger.errors import WharfingerError
 from wharfinger.hosts import Host
@@ -51,10 +51,14 @@ class Observed:
     """How many replicas `scale` asked for, by service; it goes before what the stack file says."""
     maintenance: Maintenance | None = None
     """Who passes while the site is under maintenance; None: it is not."""
+    edge_serves: bool | None = None
+    """Whether the server's own Nginx runs, where that is the edge; None: the edge is in a container."""
 
     @property
     def edge_is_ready(self) -> bool:
         """Whether the edge's Nginx serves."""
+        if self.edge_serves is not None:
+            return self.edge_serves
         return bool(self.edge) and all(container.is_ready for container in self.edge)
 
     def release(self, identifier: str | None) -> Release | None:
@@ -62,7 +66,7 @@ class Observed:
         return next((release for release in self.releases if release.id == identifier), None)
 
 
-def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Iterable[PurePosixPath]) -> Observed:
+def observe(host: Host, engine: Engine, edge: AnyEdge, layout: Layout, files: Iterable[PurePosixPath]) -> Observed:
     """Read everything that a plan for one environment rests on; `files` are those that it may write."""
 
     def is_tier(project: str) -> bool:
@@ -87,21 +91,24 @@ def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Itera
     edge_containers = tuple(container for container in containers if container.project == edge.project)
     held = host.read(layout.live)
     busy = deploying(host, layout)
+    taken = listening(host)
+    serves = None if edge.listens_on is None else edge.listens_on in taken
     fallback = Live.parse(held.decode().partition('"')[2].partition('"')[0]) if held else None
     return Observed(
         releases=tuple(_releases(host, layout)),
         current=current,
-        live=(live() or fallback) if edge_containers else fallback,
+        live=(live() or fallback) if edge_containers or serves else fallback,
         tiers={release: tuple(found) for release, found in tiers.items()},
         data=tuple(container for container in containers if container.project == layout.target.name),
         edge=edge_containers,
         files={path: host.read(path) for path in files},
-        ports_taken=listening(host),
+        ports_taken=taken,
         free_bytes=host.free_bytes(layout.root),
         cut_off=() if busy else tuple(_cut_off(host, layout)),  # a run that goes on is not finished either
         deploying=busy,
         scale=_scale(host, layout),
         maintenance=Maintenance.parse((host.read(layout.maintenance) or b"").decode()),
+        edge_serves=serves,
     )
 
 

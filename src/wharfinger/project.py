@@ -51,7 +51,9 @@ class Place:
 
     def layout(self, default_root: str) -> Layout:
         """Return where everything lies on the server; `default_root` holds where the stack file names none."""
-        return Layout(PurePosixPath(self.environment.root or default_root), self.target)
+        edge = self.environment.edge
+        sites = PurePosixPath(edge.sites) if edge.is_host and edge.sites is not None else None
+        return Layout(PurePosixPath(self.environment.root or default_root), self.target, sites)
 
 
 def find_project(start: Path) -> Path:

@@ -94,11 +94,18 @@ class Layout:
 
     root: PurePosixPath
     target: Target
+    own_sites: PurePosixPath | None = None
+    """The folder for sites that the server's own Nginx includes, where it is another than ours."""
 
     @property
     def edge(self) -> PurePosixPath:
         """The folder of the server's one Nginx."""
         return self.root / "edge"
+
+    @property
+    def sites(self) -> PurePosixPath:
+        """The sites of that Nginx."""
+        return self.own_sites or self.edge / "sites"
 
     @property
     def home(self) -> PurePosixPath:
@@ -157,22 +164,22 @@ class Layout:
     @property
     def site(self) -> PurePosixPath:
         """The site's Nginx file at the edge."""
-        return self.edge / "sites" / f"{self.target.name}.conf"
+        return self.sites / f"{self.target.name}.conf"
 
     @property
     def live(self) -> PurePosixPath:
         """The live slot that the edge falls back on when it restarts."""
-        return self.edge / "sites" / f"{self.target.name}.live"
+        return self.sites / f"{self.target.name}.live"
 
     @property
     def maintenance(self) -> PurePosixPath:
         """Whether the site is under maintenance, from which an edge that restarts knows; absent: it is not."""
-        return self.edge / "sites" / f"{self.target.name}.maintenance"
+        return self.sites / f"{self.target.name}.maintenance"
 
     @property
     def maintenance_page(self) -> PurePosixPath:
         """What visitors see meanwhile."""
-        return self.edge / "sites" / f"{self.target.name}.html"
+        return self.sites / f"{self.target.name}.html"
 
 
 class Release(Model):

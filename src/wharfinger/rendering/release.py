@@ -13,11 +13,14 @@ from wharfinger import assets, dotenv
 from wharfinger.model.release import Layout
 from wharfinger.model.stack import Environment, Stack
 from wharfinger.rendering.compose import render_app_tier, render_data_tier
+from wharfinger.rendering.host_site import main_file, render_host_site
 from wharfinger.rendering.site import live_default, render_site
 from wharfinger.rendering.templates import Templates
 
 NO_RELEASE: Final = "0" * 14
 """The id of a release that is rendered only to be looked at or compared."""
+HOST_MAIN: Final = "edge/host.conf"
+"""What a site of the server's own Nginx is tested with, before it goes there."""
 EDGE_NGINX: Final = (1, 30, 0)
 
 
@@ -71,13 +74,17 @@ def render(
     data = render_data_tier(stack, environment_name, layout=layout, engine_version=engine_version, templates=templates)
     site = _site(stack, environment_name, layout, templates)
     files = {"compose.yaml": app} | ({} if site is None else {"site.conf": site})
-    return Rendered(files, data, edge_files(stack.environments[environment_name]) if site is not None else {}, site)
+    environment = stack.environments[environment_name]
+    shared = edge_files(environment) if site is not None and not environment.edge.is_host else {}
+    return Rendered(files, data, shared, site)
 
 
 def _site(stack: Stack, environment_name: str, layout: Layout, templates: Templates) -> str | None:
     if stack.site is None:
         return None
     environment = stack.environments[environment_name]
+    if environment.edge.is_host:
+        return render_host_site(stack, environment_name, layout=layout, templates=templates)
     return render_site(
         stack.site,
         environment_name=layout.target.name,
@@ -113,5 +120,7 @@ def preview(rendered: Rendered, layout: Layout) -> dict[str, bytes]:
     files |= {f"edge/{name}": content for name, content in rendered.edge.items()}
     if rendered.site is not None:
         site = f"edge/sites/{layout.target.name}"
+        if not rendered.edge:
+            files[HOST_MAIN] = main_file(layout).encode()
         files |= {f"{site}.conf": rendered.site.encode(), f"{site}.live": live_default(None).encode()}
     return files

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from wharfinger.tasks import deploy, env, images, looking, making, operating
+from wharfinger.tasks import ci, deploy, env, images, looking, making, operating
 
 namespace = Collection(
     deploy.deploy,
@@ -30,6 +30,7 @@ namespace = Collection(
     making.build,
     making.push,
     making.schema,
+    ci=Collection.from_module(ci),
     env=Collection.from_module(env),
     images=Collection.from_module(images),
 )

@@ -1,0 +1,64 @@
+"""What an edge can do, whichever Nginx it is: one in a container of ours, or the server's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from wharfinger.model.maintenance import Maintenance
+from wharfinger.model.release import Live
+
+
+class AnyEdge(Protocol):
+    """The one Nginx of a server, as one environment uses it."""
+
+    @property
+    def project(self) -> str:
+        """The Compose project of its container."""
+
+    @property
+    def site(self) -> str:
+        """The name of this environment's site."""
+
+    @property
+    def listens_on(self) -> int | None:
+        """The port that tells whether it runs; None where its container tells."""
+
+    def start(self, files: Mapping[str, bytes]) -> None:
+        """Write the files that all sites share, and bring Nginx up with them; sites stay as they are."""
+
+    def put_site(self, content: bytes, live: Live) -> None:
+        """Put the site's file in place once the whole configuration passes its test with it, and load it.
+
+        Raises InvalidInput, with the old file put back byte for byte, when the test fails.
+        """
+
+    def restore_site(self, content: bytes | None, live: bytes | None, *, reload: bool = True) -> None:
+        """Put back what the site's files held before (None: there were none), and load that."""
+
+    def has_sites(self) -> bool:
+        """Whether anything on the server is served."""
+
+    def stop(self) -> None:
+        """Stop it, if it is ours."""
+
+    def live(self) -> Live | None:
+        """Return where the site's traffic goes; None where Nginx does not run or does not know the site."""
+
+    def switch(self, live: Live) -> None:
+        """Send the site's traffic somewhere else, and make that survive a restart."""
+
+    def switch_back(self, live: Live) -> None:
+        """Undo a switch, even of an Nginx that is down."""
+
+    def close(self, maintenance: Maintenance, page: bytes) -> None:
+        """Answer 503 and that page to all but those who may pass."""
+
+    def open(self) -> None:
+        """End the maintenance."""
+
+    def probe(self, slot: str, service: str, path: str) -> None:
+        """Return once Nginx itself reaches a service in a slot; raises WharfingerError where it does not."""
+
+    def await_quiet(self, project: str, *, within: float, note: Callable[[str], None]) -> None:
+        """Return once Nginx holds no connection to a project's containers, or after `within` seconds."""
