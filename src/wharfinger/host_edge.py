@@ -120,7 +120,8 @@ class HostEdge:
         deadline = time.monotonic() + _PROBE_WITHIN
         while True:
             answer = self.host.run(argv, timeout=_TIMEOUT, check=False)
-            if answer.status == 0 and answer.stdout not in {"", "000", "404", "502", "503", "504"}:
+            reached = answer.status == 0 and answer.stdout not in {"", "000", "502", "503", "504"}
+            if reached and (answer.stdout != "404" or self.live() is not None):  # another site's 404, while ours loads
                 return
             if time.monotonic() > deadline:
                 raise WharfingerError(

@@ -15,6 +15,7 @@ from wharfinger.rendering.site import site_view
 from wharfinger.rendering.templates import Templates
 
 TEMPLATE: Final = "host_site.conf.j2"
+_USUAL: Final = (80, 443)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class RouteView:
 def render_host_site(stack: Stack, environment_name: str, *, layout: Layout, templates: Templates) -> str:
     """Return the site's file for an Nginx of the server's own, 1.22 or later; the stack must have a `site`."""
     environment, name = stack.environments[environment_name], layout.target.name
+    port = environment.http_port if environment.tls is None else environment.https_port
     assert stack.site is not None  # noqa: S101 - callers ask first
     ports = {service: ports for service, ports in environment.ports.items() if service in stack.services}
     view = site_view(
@@ -61,6 +63,7 @@ def render_host_site(stack: Stack, environment_name: str, *, layout: Layout, tem
         http_port=_listen(environment.edge.bind, environment.http_port),
         https_port=_listen(environment.edge.bind, environment.https_port),
         bind=environment.edge.bind,
+        host="$host" if port in _USUAL else f"$host:{port}",
         sites=str(layout.sites),
         acme=str(layout.edge / "acme"),
         certificate=_certificate(layout, view.certificate),
