@@ -14,6 +14,40 @@ function show(r) {
     r.return(200, `${value(r)}\n`);
 }
 
+const PROBED_WITHIN = 10000;  // ms
+const PROBE_PAUSE = 30;  // ms
+const PROBE = /^[a-z0-9_-]+\/[A-Za-z0-9._~/-]*$/;
+const OUR_OWN = [502, 503, 504];  // what Nginx answers for a service that it cannot reach
+
+// Nginx itself must reach every service of a slot before traffic goes there. Whatever the service answers will do:
+// whether it is well, its health check has told. Names are looked up once in a while and nobody is told, so it is
+// asked again until the time is up, or until somebody else wants the site's traffic elsewhere: whoever asked may have
+// been killed meanwhile. Returns what is wrong, if anything.
+async function unreached(r, slot, probes) {
+    const deadline = Date.now() + PROBED_WITHIN;
+    const turn = `${r.variables.wharfinger_site} turn`;
+    ngx.shared.wharfinger_live.set(turn, r.variables.request_id);
+    for (let i = 0; i < probes.length; i++) {
+        if (!PROBE.test(probes[i])) {
+            return `a probe is SERVICE/PATH, and not ${probes[i]}`;
+        }
+        for (;;) {
+            const answer = await r.subrequest(`/reach/${r.variables.wharfinger_site}/${slot}/${probes[i]}`);
+            if (ngx.shared.wharfinger_live.get(turn) !== r.variables.request_id) {
+                return 'somebody else switched meanwhile';
+            }
+            if (OUR_OWN.indexOf(answer.status) < 0) {
+                break;
+            }
+            if (Date.now() > deadline) {
+                return `${probes[i]}: Nginx answers ${answer.status}`;
+            }
+            await new Promise((resolve) => setTimeout(resolve, PROBE_PAUSE));
+        }
+    }
+    return '';
+}
+
 // PUT and GET /live/NAME
 async function control(r) {
     const site = r.variables.wharfinger_site;
@@ -24,6 +58,11 @@ async function control(r) {
         const live = (r.requestText || '').trim();
         if (!FORM.test(live)) {
             r.return(400, 'the body must be SLOT:RELEASE, such as green:20261120143000\n');
+            return;
+        }
+        const wrong = await unreached(r, live.split(':')[0], [].concat(r.args.probe || []));
+        if (wrong) {
+            r.return(502, `${wrong}\n`);
             return;
         }
         ngx.shared.wharfinger_live.set(site, live);

@@ -71,27 +71,41 @@ def carry_out(
 ) -> Outcome:
     """Show the plan that `make_plan` makes of what is observed, and carry it out.
 
-    Once the lock is held the plan is made anew; raises WharfingerError when it has changed in the meantime.
-    Its steps are run unless it has none or `consent` stops after it.
+    Where somebody is asked, it is made anew once the lock is held; raises WharfingerError when it has changed in the
+    meantime. Its steps are run unless it has none or `consent` stops after it.
     """
     settle(server)
-    plan, where = make_plan(), f"{place.target.name} on {server.host.name}"
-    if not plan.steps:
-        if not consent.plan_only and remove_stale(server.host, server.layout):
-            console.say(f"the lock of a run of {where} that was cut off is gone")
-        for warning in plan.warnings:
-            console.warn(warning)
-        return Outcome(plan)
-    show(plan, console, place=where, with_changes=consent.plan_only or plan.action == "promote")
-    if consent.plan_only:
-        return Outcome(plan)
-    agree(plan, console, place=where, ask=place.must_be_confirmed and not consent.assume_yes)
+    where, agreed = f"{place.target.name} on {server.host.name}", None
+    ask = place.must_be_confirmed and not consent.assume_yes
+    if consent.plan_only or ask:
+        agreed = make_plan()
+        _present(agreed, console, where, with_changes=consent.plan_only)
+        if consent.plan_only:
+            return Outcome(agreed)
+        if agreed.steps:
+            agree(agreed, console, place=where)
     who = operator.current()
-    with deploy_lock(server.host, server.layout, who, since=now()):
-        if make_plan() != plan:
+    with deploy_lock(server.host, server.layout, who, since=now()) as taken_over:
+        plan = make_plan()
+        if agreed is None:
+            _present(plan, console, where, with_changes=False)
+        elif plan != agreed:
             raise WharfingerError(
                 f"{where} changed while the plan was being agreed to; nothing was done",
                 fix=f"invoke {plan.action}",
             )
+        if not plan.steps:
+            if taken_over:
+                console.say(f"the lock of a run of {where} that was cut off is gone")
+            return Outcome(plan)
         journal = Journal(server.host, server.layout.journal / f"{now()[:23]}-{plan.action}.jsonl", now)
         return Outcome(plan, runner.run(plan, server.world(stack), journal, console, by=str(who)))
+
+
+def _present(plan: Plan, console: Console, where: str, *, with_changes: bool) -> None:
+    """Show a plan that has steps; of any other only its warnings."""
+    if plan.steps:
+        show(plan, console, place=where, with_changes=with_changes or plan.action == "promote")
+    else:
+        for warning in plan.warnings:
+            console.warn(warning)

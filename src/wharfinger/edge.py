@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
@@ -12,7 +12,7 @@ from wharfinger.commands import compose
 from wharfinger.commands import edge as commands
 from wharfinger.engine import Engine
 from wharfinger.errors import CommandFailed, InvalidInput, WharfingerError
-from wharfinger.hosts import Completed, File, Host
+from wharfinger.hosts import File, Host
 from wharfinger.model.maintenance import Maintenance
 from wharfinger.model.release import Layout, Live
 from wharfinger.rendering.site import live_default
@@ -20,8 +20,6 @@ from wharfinger.rendering.site import live_default
 SERVICE: Final = "nginx"
 _TIMEOUT: Final = 30.0
 _START_TIMEOUT: Final = 120.0
-_PROBE_WITHIN: Final = 10.0
-_PROBE_PAUSE: Final = 0.03
 _QUIET_PAUSE: Final = 0.2
 
 
@@ -114,9 +112,20 @@ class Edge:
         answer = self.host.run(commands.read_live(self.container, self.site), timeout=_TIMEOUT, check=False)
         return Live.parse(answer.stdout) if answer.status == 0 else None
 
-    def switch(self, live: Live) -> None:
-        """Send the site's traffic somewhere else from the next request on, and make that survive a restart."""
-        self.host.run(commands.set_live(self.container, self.site, live), timeout=_TIMEOUT)
+    def switch(self, live: Live, probes: Iterable[tuple[str, str]] = ()) -> None:
+        """Send the site's traffic somewhere else from the next request on, and make that survive a restart.
+
+        Before that Nginx itself must reach the services probed (name and path) in the slot. Raises WharfingerError,
+        with nothing changed, where it does not within ten seconds.
+        """
+        argv = commands.set_live(self.container, self.site, live, probes)
+        answer = self.host.run(argv, timeout=_TIMEOUT, check=False)
+        if answer.status != 0:
+            raise WharfingerError(
+                f"{self.host.name}: the edge does not reach {live}, so traffic stays where it is",
+                details=[*answer.stdout.splitlines(), *answer.stderr.splitlines()[-3:]],
+                fix=f"docker logs {self.container} says why",
+            )
         self.host.write({self.layout.live: File(live_default(live).encode())})
 
     def switch_back(self, live: Live) -> None:
@@ -139,23 +148,6 @@ class Edge:
     def _tell_maintenance(self, value: str) -> None:
         argv = commands.set_maintenance(self.container, self.site)
         self.host.run(argv, timeout=_TIMEOUT, stdin=value.encode())
-
-    def probe(self, slot: str, service: str, path: str) -> None:
-        """Return once Nginx itself reaches a service in a slot; raises WharfingerError where it does not.
-
-        Whatever the service answers will do: whether it is well, its health check has told. Nginx looks names up
-        once a second and tells nobody, so it is asked again until the time is up.
-        """
-        argv = commands.probe(self.container, self.site, slot, service, path)
-        deadline = time.monotonic() + _PROBE_WITHIN
-        while not _reached(answer := self.host.run(argv, timeout=_TIMEOUT, check=False)):
-            if time.monotonic() > deadline:
-                raise WharfingerError(
-                    f"{self.host.name}: the edge does not reach {service} in slot {slot} at {path}",
-                    details=[f"Nginx answers {answer.stdout or 'nothing'}", *answer.stderr.splitlines()[-3:]],
-                    fix=f"docker logs {self.container} says why",
-                )
-            time.sleep(_PROBE_PAUSE)
 
     def await_quiet(self, project: str, *, within: float, note: Callable[[str], None]) -> None:
         """Return once Nginx holds no connection to a project's containers, or after `within` seconds.
@@ -191,8 +183,3 @@ class Edge:
             if content is None:
                 self.host.remove(path)
         self.host.write({path: File(content) for path, content in before.items() if content is not None})
-
-
-def _reached(answer: Completed) -> bool:
-    """Whether an answer came from the service: Nginx' own for one that it cannot reach are 502 to 504."""
-    return answer.status == 0 and answer.stdout not in {"", "000", "502", "503", "504"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from wharfinger.model.maintenance import Maintenance
@@ -45,8 +45,11 @@ class AnyEdge(Protocol):
     def live(self) -> Live | None:
         """Return where the site's traffic goes; None where Nginx does not run or does not know the site."""
 
-    def switch(self, live: Live) -> None:
-        """Send the site's traffic somewhere else, and make that survive a restart."""
+    def switch(self, live: Live, probes: Iterable[tuple[str, str]] = ()) -> None:
+        """Send the site's traffic somewhere else, and make that survive a restart.
+
+        Before that Nginx itself must reach the services probed (name and path) in the slot. Raises WharfingerError.
+        """
 
     def switch_back(self, live: Live) -> None:
         """Undo a switch, even of an Nginx that is down."""
@@ -56,9 +59,6 @@ class AnyEdge(Protocol):
 
     def open(self) -> None:
         """End the maintenance."""
-
-    def probe(self, slot: str, service: str, path: str) -> None:
-        """Return once Nginx itself reaches a service in a slot; raises WharfingerError where it does not."""
 
     def await_quiet(self, project: str, *, within: float, note: Callable[[str], None]) -> None:
         """Return once Nginx holds no connection to a project's containers, or after `within` seconds."""

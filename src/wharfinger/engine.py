@@ -1,6 +1,6 @@
 """What the Docker Engine of a host says: containers, images, logs and events.
 
-The Docker SDK only reads here (ARCHITECTURE.md §6, rule 7): `docker compose` and `docker buildx` write.
+Nothing here writes but pulls, through the Docker SDK: `docker compose` and `docker buildx` do (ARCHITECTURE.md §6, 7).
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from wharfinger.commands.transfer import TransferLog
+from wharfinger.engine_api import EngineApi
 from wharfinger.errors import BuildFailed, NotReady, WharfingerError
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ SERVICE: Final = "com.docker.compose.service"
 ONE_OFF: Final = "com.docker.compose.oneoff"
 SLOT: Final = "org.wharfinger.slot"
 _CALL_TIMEOUT: Final = 30
+_AT_ONCE: Final = 8
 _PULL_SILENCE: Final = 300  # seconds without any news of a pull
 
 
@@ -85,23 +88,15 @@ class Engine:
     def __init__(self, url: str | None, *, host: str) -> None:
         self._url = url
         self._host = host
-        self._connected: docker.APIClient | None = None
-
-    @property
-    def _api(self) -> docker.APIClient:
-        if self._connected is None:
-            self._connected = client(self._url, timeout=_CALL_TIMEOUT, host=self._host).api
-        return self._connected
+        self._api = EngineApi(url, host=host, timeout=_CALL_TIMEOUT)
 
     def close(self) -> None:
         """End the connection; the next question opens another."""
-        if self._connected is not None:
-            self._connected.close()
-            self._connected = None
+        self._api.close()
 
     def version(self) -> tuple[int, int]:
         """Return the engine's major and minor version."""
-        major, minor, *_ = self._api.version()["Version"].split(".")
+        major, minor, *_ = self._api.get("/version")["Version"].split(".")
         return int(major), int(minor)
 
     def containers(
@@ -112,8 +107,10 @@ class Engine:
         `of` says of a project's name whether its containers are wanted; the others are not looked at.
         """
         wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
-        listed = self._api.containers(all=True, filters={"label": wanted})
-        found = (self._inspect(entry["Id"]) for entry in listed if of(entry["Labels"].get(PROJECT, "-")))
+        listed = self._api.get("/containers/json", {"all": True, "filters": {"label": wanted}})
+        identifiers = [entry["Id"] for entry in listed if of(entry["Labels"].get(PROJECT, "-"))]
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            found = tuple(pool.map(self._inspect, identifiers))
         return tuple(sorted((container for container in found if container), key=lambda container: container.name))
 
     def project(self, name: str) -> tuple[Container, ...]:
@@ -122,33 +119,23 @@ class Engine:
 
     def volumes(self, project: str) -> tuple[str, ...]:
         """Return the names of the volumes that a Compose project made."""
-        listed = self._api.volumes(filters={"label": f"{PROJECT}={project}"})["Volumes"] or ()
+        listed = self._api.get("/volumes", {"filters": {"label": [f"{PROJECT}={project}"]}})["Volumes"] or ()
         return tuple(sorted(volume["Name"] for volume in listed))
 
     def logs(self, container: str, *, lines: int = 20) -> tuple[str, ...]:
         """Return a container's last log lines, of both its streams."""
-        raw: bytes = self._api.logs(container, tail=lines)
-        return tuple(raw.decode(errors="replace").splitlines())
+        raw = self._api.get_bytes(f"/containers/{container}/logs", {"stdout": True, "stderr": True, "tail": lines})
+        return tuple((raw or b"").decode(errors="replace").splitlines())
 
     def names_of(self, image: str) -> tuple[str, ...]:
         """Return every name, by tag and by digest, of an image; none where the engine lacks it."""
-        import docker
-
-        try:
-            facts: dict[str, Any] = self._api.inspect_image(image)  # type: ignore[no-untyped-call]
-        except docker.errors.ImageNotFound:
-            return ()
-        return (*(facts["RepoTags"] or ()), *(facts["RepoDigests"] or ()))
+        facts = self._api.get(f"/images/{image}/json")
+        return () if facts is None else (*(facts["RepoTags"] or ()), *(facts["RepoDigests"] or ()))
 
     def image_id(self, reference: str) -> str | None:
         """Return what a name, by tag or by digest, means to the engine now; None where it lacks that."""
-        import docker
-
-        try:
-            found: str = self._api.inspect_image(reference)["Id"]  # type: ignore[no-untyped-call]
-        except docker.errors.ImageNotFound:
-            return None
-        return found
+        facts = self._api.get(f"/images/{reference}/json")
+        return None if facts is None else str(facts["Id"])
 
     def has_image(self, reference: str) -> bool:
         """Whether the engine holds an image, by tag or by digest."""
@@ -230,11 +217,11 @@ class Engine:
         """Yield a queue that gets an item whenever a container of the project changes."""
         changes: queue.Queue[None] = queue.Queue()
         filters = {
-            "type": "container",
-            "label": f"{PROJECT}={project}",
+            "type": ["container"],
+            "label": [f"{PROJECT}={project}"],
             "event": ["start", "die", "health_status"],
         }
-        stream = self._api.events(filters=filters, since=int(time.time()) - 1)
+        stream = self._api.stream("/events", {"filters": filters, "since": int(time.time()) - 1})
 
         def forward() -> None:
             with contextlib.suppress(Exception):  # closing the stream ends its reader with whatever error it likes
@@ -248,11 +235,8 @@ class Engine:
             stream.close()
 
     def _inspect(self, container: str) -> Container | None:
-        import docker
-
-        try:
-            facts: dict[str, Any] = self._api.inspect_container(container)
-        except docker.errors.NotFound:
+        facts = self._api.get(f"/containers/{container}/json")
+        if facts is None:
             return None
         labels, state = facts["Config"]["Labels"], facts["State"]
         running, networks = state["Status"] == "running", facts["NetworkSettings"]["Networks"]

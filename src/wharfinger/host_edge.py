@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
@@ -93,8 +93,14 @@ class HostEdge:
         answer = self.host.run(commands.read_live(self._address, self.site), timeout=_TIMEOUT, check=False)
         return Live.parse(answer.stdout) if answer.status == 0 else None
 
-    def switch(self, live: Live) -> None:
-        """Send the site's traffic somewhere else; returns once no worker sends a new request to the old tier."""
+    def switch(self, live: Live, probes: Iterable[tuple[str, str]] = ()) -> None:
+        """Send the site's traffic somewhere else; returns once no worker sends a new request to the old tier.
+
+        Before that Nginx itself must reach the services probed (name and path) in the slot. Raises WharfingerError,
+        with nothing changed, where it does not within ten seconds.
+        """
+        for service, path in probes:
+            self._probe(live.slot, service, path)
         before = {self.layout.live: self.host.read(self.layout.live)}
         self.host.write({self.layout.live: File(live_default(live).encode())})
         self._test_or_restore(before)
@@ -114,7 +120,22 @@ class HostEdge:
     def open(self) -> None:
         """Nothing: there is no maintenance."""
 
-    def probe(self, slot: str, service: str, path: str) -> None:
+    def await_quiet(self, project: str, *, within: float, note: Callable[[str], None]) -> None:
+        """Return once nobody on the server holds a connection to a project's ports, or after `within` seconds.
+
+        Nobody tells of the end of a connection, so this looks five times a second.
+        """
+        deadline = time.monotonic() + within
+        containers = self.engine.project(project)
+        ports = {port for container in containers for port in container.ports}
+        while ports:
+            left = commands.open_to((self.host.read(_PROC_TCP) or b"").decode(), ports)
+            if not left or time.monotonic() + _QUIET_PAUSE > deadline:
+                return
+            note(f"{left} connection{'s'[: left != 1]} in use")
+            time.sleep(_QUIET_PAUSE)
+
+    def _probe(self, slot: str, service: str, path: str) -> None:
         """Return once Nginx itself reaches a service in a slot; raises WharfingerError where it does not."""
         argv = commands.probe(self._address, self.site, slot, service, path)
         deadline = time.monotonic() + _PROBE_WITHIN
@@ -130,21 +151,6 @@ class HostEdge:
                     fix=f"see whether {service} answers on port {self._port(slot, service)}; its error log says more",
                 )
             time.sleep(_PAUSE)
-
-    def await_quiet(self, project: str, *, within: float, note: Callable[[str], None]) -> None:
-        """Return once nobody on the server holds a connection to a project's ports, or after `within` seconds.
-
-        Nobody tells of the end of a connection, so this looks five times a second.
-        """
-        deadline = time.monotonic() + within
-        containers = self.engine.project(project)
-        ports = {port for container in containers for port in container.ports}
-        while ports:
-            left = commands.open_to((self.host.read(_PROC_TCP) or b"").decode(), ports)
-            if not left or time.monotonic() + _QUIET_PAUSE > deadline:
-                return
-            note(f"{left} connection{'s'[: left != 1]} in use")
-            time.sleep(_QUIET_PAUSE)
 
     @property
     def _address(self) -> str:

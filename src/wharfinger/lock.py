@@ -29,20 +29,21 @@ class Holder:
 
 
 @contextmanager
-def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -> Iterator[None]:
-    """Hold the lock as long as the block runs.
+def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -> Iterator[bool]:
+    """Hold the lock as long as the block runs; yield whether it was taken over from a process that has ended.
 
-    Raises LockHeld with the holder's name. A lock whose process is known to have ended is taken over.
+    Raises LockHeld with the holder's name.
     """
+    taken_over = False
     content = json.dumps({**dataclasses.asdict(operator), "since": since}).encode()
     for _ in range(_ATTEMPTS):
         if host.create(layout.lock, File(content)):
             break
-        remove_stale(host, layout)
+        taken_over = remove_stale(host, layout)
     else:
         raise LockHeld(f"{host.name}: others take the deploy lock again and again", fix="try again")
     try:
-        yield
+        yield taken_over
     finally:
         if host.read(layout.lock) == content:
             host.remove(layout.lock)

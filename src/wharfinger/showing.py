@@ -22,7 +22,7 @@ def show(plan: Plan, console: Console, *, place: str, with_changes: bool) -> Non
         console.data("\n".join(plan.changes))
 
 
-def agree(plan: Plan, console: Console, *, place: str, ask: bool) -> None:
-    """Return when the plan may be carried out; raises NotConfirmed when it was declined or nobody could be asked."""
-    if ask and not console.confirm(f"{plan.action} {place}?"):
+def agree(plan: Plan, console: Console, *, place: str) -> None:
+    """Return when the plan was agreed to; raises NotConfirmed when it was declined or nobody could be asked."""
+    if not console.confirm(f"{plan.action} {place}?"):
         raise NotConfirmed(f"{plan.action} {place}: not confirmed; nothing was changed", fix="--yes agrees beforehand")

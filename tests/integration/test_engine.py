@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import secrets
 import subprocess
@@ -195,15 +194,12 @@ def test_images_and_volumes_are_found(engine: Engine, tmp_path: Path) -> None:
     assert not engine.has_image(f"example.com/nothing@sha256:{'0' * 64}")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_where_no_engine_answers_the_mend_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotReady) as caught:
         Engine(f"unix://{tmp_path}/no.sock", host="vps1").version()
 
-    assert caught.value.problem == "vps1: no Docker Engine answers"
+    assert caught.value.problem == "vps1: no Docker Engine answers: No such file or directory"
     assert "./run" in caught.value.fix
-    del caught
-    gc.collect()  # the SDK forgets to close the socket that it could not connect
 
 
 def test_the_version_is_that_of_the_engine(engine: Engine) -> None:

@@ -98,12 +98,12 @@ def test_the_plan_alone_touches_nothing_and_shows_what_would_change() -> None:
     assert heard.data == "-old\n+new\n"
 
 
-def test_an_empty_plan_touches_nothing_and_still_warns() -> None:
+def test_an_empty_plan_changes_nothing_and_still_warns() -> None:
     host, heard = RecordingHost(), Heard()
     empty = dataclasses.replace(PLAN, steps=())
 
     assert carried_out(host, heard.console, make_plan=lambda: empty).plan == empty
-    assert untouched(host)
+    assert (host.commands, host.files) == ([], {})
     assert heard.said == "warning: the data tier runs with an older data.yaml\n"
 
 
@@ -145,9 +145,10 @@ def test_where_nobody_can_be_asked_nothing_is_done() -> None:
 def test_a_server_that_changed_meanwhile_is_not_touched() -> None:
     """Somebody else deployed while this plan was being read."""
     host, plans = RecordingHost(), [PLAN, dataclasses.replace(PLAN, reasons=("another",))]
+    console = Console(io.StringIO(), Terminal(), stdin=Terminal("yes\n"), ticking=False)
 
     with pytest.raises(WharfingerError, match="changed while the plan was being agreed to; nothing was done") as caught:
-        carried_out(host, Heard().console, make_plan=lambda: plans.pop(0))
+        carried_out(host, console, make_plan=lambda: plans.pop(0), place=asking())
 
     assert caught.value.fix == "invoke deploy"
     assert host.commands == []
@@ -162,3 +163,15 @@ def test_while_somebody_else_deploys_nothing_is_done() -> None:
 
     assert host.commands == []
     assert host.files == {LAYOUT.lock: File(b"somebody")}
+
+
+def test_where_nobody_is_asked_the_server_is_looked_at_once() -> None:
+    looks = []
+
+    def make_plan() -> Plan:
+        looks.append("look")
+        return PLAN
+
+    carried_out(RecordingHost(), Heard().console, make_plan=make_plan)
+
+    assert looks == ["look"]

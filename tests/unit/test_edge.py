@@ -8,7 +8,6 @@ import pytest
 from tests.examples import LAYOUT
 from tests.recording import EDGE_PROJECT, RecordingEngine, RecordingHost, container, edge_container, server
 
-from wharfinger import edge as module
 from wharfinger.commands import edge as commands
 from wharfinger.edge import Edge
 from wharfinger.engine import Container, Unhealthy
@@ -137,27 +136,6 @@ def test_switching_back_survives_an_nginx_that_is_down() -> None:
         edge_of(host).switch_back(BLUE)
 
     assert contents(host) == {LAYOUT.live: live_default(BLUE).encode()}, "what it finds when it starts again"
-
-
-def test_a_tier_is_reached_as_soon_as_nginx_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    host = RecordingHost()
-    host.answer("curl", stdout="404")
-
-    edge_of(host).probe("green", "api", "/health")
-
-    assert host.commands[-1][-1].endswith("/probe/sevra-atlas-local/green/api/health")
-
-
-def test_a_tier_that_nginx_does_not_reach_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PROBE_WITHIN", 0.1)
-    host = RecordingHost()
-    host.answer("curl", stdout="502")
-
-    with pytest.raises(WharfingerError, match="does not reach api in slot green at /health") as caught:
-        edge_of(host).probe("green", "api", "/health")
-
-    assert len(host.commands) > 1
-    assert caught.value.details == ("Nginx answers 502",)
 
 
 # Nginx itself

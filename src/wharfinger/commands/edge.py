@@ -10,6 +10,7 @@ from wharfinger.model.release import Live
 _CONFIGURATION: Final = "/etc/nginx/wharfinger/nginx.conf"
 _ASK: Final = ("curl", "--silent", "--show-error", "--unix-socket", "/run/wharfinger/control.sock")
 _CONTROL: Final = (*_ASK, "--fail")
+_SWITCHED_WITHIN: Final = 25
 _OPEN: Final = ("01", "02")  # established, or about to be: linux/include/net/tcp_states.h
 
 
@@ -28,11 +29,15 @@ def read_live(container: str, site: str) -> tuple[str, ...]:
     return ("docker", "exec", container, *_CONTROL, f"http://edge/live/{site}")
 
 
-def set_live(container: str, site: str, live: Live) -> tuple[str, ...]:
-    """Send a site's traffic to another slot, from the next request on."""
+def set_live(container: str, site: str, live: Live, probes: Iterable[tuple[str, str]] = ()) -> tuple[str, ...]:
+    """Send a site's traffic to another slot from the next request on, once Nginx reaches the services probed there.
+
+    `probes` are services and paths. Prints what is wrong, and exits with 22, where one is not reached.
+    """
+    asked = "&".join(f"probe={service}{path}" for service, path in probes)
     return (
-        *("docker", "exec", container, *_CONTROL),
-        *("--request", "PUT", "--data", str(live), f"http://edge/live/{site}"),
+        *("docker", "exec", container, *_ASK, "--fail-with-body", "--max-time", str(_SWITCHED_WITHIN)),
+        *("--request", "PUT", "--data", str(live), f"http://edge/live/{site}{asked and '?'}{asked}"),
     )
 
 
@@ -41,15 +46,6 @@ def set_maintenance(container: str, site: str) -> tuple[str, ...]:
     return (
         *("docker", "exec", "--interactive", container, *_CONTROL),
         *("--request", "PUT", "--data", "@-", f"http://edge/maintenance/{site}"),
-    )
-
-
-def probe(container: str, site: str, slot: str, service: str, path: str) -> tuple[str, ...]:
-    """Ask a service in a slot through Nginx, whether the slot is live or not; prints the status of the answer."""
-    return (
-        *("docker", "exec", container, *_ASK, "--output", "/dev/null", "--write-out", "%{http_code}"),
-        *("--max-time", "5"),
-        f"http://edge/probe/{site}/{slot}/{service}{path}",
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -75,20 +76,16 @@ class LocalHost:
     def write(self, files: Mapping[PurePosixPath, File]) -> None:
         """Write files; see `Host.write`."""
         for path, file in files.items():
-            try:
+            with _naming(path):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(Path(path), file.content, file.mode)
-            except OSError as error:
-                raise WharfingerError(
-                    f"{self.name}: {path} was not written: {error.strerror}",
-                    fix=f"df -h {path.parent} shows what room there is, and ls -l who may write",
-                ) from error
 
     def create(self, path: PurePosixPath, file: File) -> bool:
         """Write a new file; see `Host.create`."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         complete = Path(path).with_name(f".{path.name}.{os.getpid()}")
-        write_atomically(complete, file.content, file.mode)
+        with _naming(path):
+            complete.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(complete, file.content, file.mode)
         try:
             os.link(complete, path)
         except FileExistsError:
@@ -165,3 +162,15 @@ class LocalHost:
     def docker_url(self) -> str | None:
         """Return None: the Docker SDK's own default is this machine's."""
         return None
+
+
+@contextmanager
+def _naming(path: PurePosixPath) -> Iterator[None]:
+    """Say of a failed write which file it was, and where to look."""
+    try:
+        yield
+    except OSError as error:
+        raise WharfingerError(
+            f"{LocalHost.name}: {path} was not written: {error.strerror}",
+            fix=f"df -h {path.parent} shows what room there is, and ls -l who may write",
+        ) from error

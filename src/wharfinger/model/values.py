@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
 import re
+import textwrap
+from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, StringConstraints
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
 _UNIT_SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -30,8 +35,31 @@ class Model(BaseModel):
         frozen=True,
         hide_input_in_errors=True,
         populate_by_name=True,
-        use_attribute_docstrings=True,
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Describe each key by the docstring below it.
+
+        That takes reading the source, so it is done for the schema alone and not, as by `use_attribute_docstrings`, at
+        every start.
+        """
+        schema = handler(core)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, text in _docstrings(cls):
+            properties[cls.model_fields[name].alias or name].setdefault("description", text)
+        return schema
+
+
+def _docstrings(model: type[Model]) -> Iterator[tuple[str, str]]:
+    """Yield the attributes of a model that have a docstring below them, each with it."""
+    for parent in model.__mro__:
+        if issubclass(parent, Model) and parent is not Model:
+            (definition,) = ast.parse(textwrap.dedent(inspect.getsource(parent))).body
+            for field, below in itertools.pairwise(definition.body if isinstance(definition, ast.ClassDef) else ()):
+                match field, below:
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                        yield name, inspect.cleandoc(text)
 
 
 def seconds(duration: str) -> float:

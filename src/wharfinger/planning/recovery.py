@@ -170,7 +170,8 @@ def _traffic_back(observed: Observed, layout: Layout, *, alone: bool) -> Iterato
     switched = wanted is not None and live is not None and wanted.release == observed.current
     # Nginx, and what it falls back on when it starts, are set one after the other.
     default = observed.files.get(layout.live)
-    if wanted is not None and switched and (live != wanted or default not in (None, live_default(wanted).encode())):
+    differs = wanted is not None and (live != wanted or default not in (None, live_default(wanted).encode()))
+    if wanted is not None and switched and (differs or _switching(observed)):
         if alone and not ready:
             yield StartEdge({})
         # No way back: should the deploy fail later, the tier that the traffic comes from is gone.
@@ -211,6 +212,11 @@ def _site_in_doubt(observed: Observed, *, alone: bool) -> bool:
         "PutSite" in run.begun and not run.is_committed(observed.current) and run.release not in kept
         for run in observed.cut_off
     )
+
+
+def _switching(observed: Observed) -> bool:
+    """Whether the edge may still wait to reach a tier before it switches to it: to be told anew ends that."""
+    return any("Switch" in run.begun and "Switch" not in run.done for run in observed.cut_off)
 
 
 def _drain(observed: Observed, release: str) -> float:

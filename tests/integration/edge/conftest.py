@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.integration.edge.rig import BLUE, Edge, edge_in, wait_until
+from tests.integration.edge.rig import BLUE, NAME, Edge, edge_in, wait_until
 
 
 @pytest.fixture(scope="package")
@@ -15,6 +15,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
         edge.serve("blue")
         edge.serve("green")
         wait_until(lambda: edge.get("/health").status == 200)
+        wait_until(lambda: edge.control(f"/probe/{NAME}/green/api/", check=False) != "")
         yield edge
 
 

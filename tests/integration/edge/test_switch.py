@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.integration.edge.rig import (
     write_site,
 )
 
+from wharfinger.commands import edge as commands
 from wharfinger.rendering.site import live_default
 
 
@@ -47,6 +49,38 @@ def test_a_probe_reaches_the_slot_that_is_not_live(edge: Edge) -> None:
     assert edge.control(f"/probe/{NAME}/blue/api/").startswith("blue ")
     assert edge.control(f"/probe/{NAME}/blue/nope/", check=False) == ""
     assert edge.get("/", headers=SIGNED_IN).body.startswith("blue ")
+
+
+def test_a_switch_waits_until_nginx_reaches_the_services_probed(edge: Edge) -> None:
+    assert probing(edge, "nope/health", within=0.3) == ""
+    assert edge.control(f"/live/{NAME}") == f"{BLUE}\n", "who asked has gone, and nothing was switched"
+
+    assert probing(edge, "api/health") == f"{GREEN}\n"
+    assert edge.control(f"/live/{NAME}") == f"{GREEN}\n"
+
+
+def test_a_switch_that_waits_is_ended_by_the_next_one(edge: Edge) -> None:
+    """A deploy was killed while the edge waited for its tier; recovery must not be undone by that."""
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(probing, edge, "nope/health")
+        while not waiting.done():
+            edge.switch(BLUE)
+
+        assert waiting.result() == "somebody else switched meanwhile\n"
+    assert edge.control(f"/live/{NAME}") == f"{BLUE}\n"
+
+
+@pytest.mark.long
+def test_a_switch_to_what_nginx_does_not_reach_is_refused(edge: Edge) -> None:
+    assert probing(edge, "api/health", "nope/health") == "nope/health: Nginx answers 502\n"
+    assert edge.control(f"/live/{NAME}") == f"{BLUE}\n"
+
+
+def probing(edge: Edge, *probes: str, within: float = 20) -> str:
+    """Switch to green once these are reached, and return the answer; none where that takes too long."""
+    pairs = [(service, f"/{path}") for service, _, path in (probe.partition("/") for probe in probes)]
+    _, _, _, *curl = commands.set_live("container", NAME, GREEN, pairs)
+    return edge.exec(*curl, "--max-time", str(within), check=False).stdout
 
 
 def test_the_control_server_tells_what_is_live(edge: Edge) -> None:

@@ -169,6 +169,19 @@ def left(run: CutOff, **facts: Any) -> Observed:
                 REVERTED,
             ),
         ),
+        pytest.param(
+            "Switch",
+            {"tiers": BOTH},
+            (
+                END,
+                BACK,
+                RestoreSite(b"old site\n", live_default(OLD_LIVE).encode(), reload=True),
+                Retire(CUT_OFF, drain=0),
+                REMOVE,
+                REVERTED,
+            ),
+            id="the edge may still wait to reach the tier",
+        ),
         (
             "Verify",
             {"tiers": BOTH, "live": CUT_OFF_LIVE},

@@ -256,16 +256,13 @@ def test_a_site_that_nginx_refused_needs_no_second_reload() -> None:
 def test_a_switch_proves_the_new_tier_first_and_goes_back_to_the_old_one() -> None:
     host = serving()
     before = state(host)
-    host.answer("--write-out", stdout="200")
     step = Switch(NEW, "green", OLD_IS_LIVE, (("api", "/health"), ("worker", "/up")))
     on = world(STACK, host)
 
     run_step(step, on)
 
     assert [argv[-1].partition("edge/")[2] for argv in host.commands] == [
-        "probe/sevra-atlas-local/green/api/health",
-        "probe/sevra-atlas-local/green/worker/up",
-        "live/sevra-atlas-local",
+        "live/sevra-atlas-local?probe=api/health&probe=worker/up",
     ]
     assert host.read(LAYOUT.live) == live_default(Live("green", NEW)).encode()
     step.undo(on)
@@ -273,16 +270,15 @@ def test_a_switch_proves_the_new_tier_first_and_goes_back_to_the_old_one() -> No
     assert state(host) == before
 
 
-def test_a_tier_that_nginx_does_not_reach_never_gets_traffic(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wharfinger.edge._PROBE_WITHIN", 0.0)
+def test_a_tier_that_nginx_does_not_reach_never_gets_traffic() -> None:
     host = serving()
     before = state(host)
-    host.answer("--write-out", stdout="502")
+    host.answer("PUT", status=22, stdout="api/health: Nginx answers 502\n")
 
-    with pytest.raises(WharfingerError, match="does not reach api"):
+    with pytest.raises(WharfingerError, match="does not reach green") as caught:
         run_step(Switch(NEW, "green", OLD_IS_LIVE, (("api", "/health"),)), world(STACK, host))
 
-    assert not any("PUT" in argv for argv in host.commands)
+    assert caught.value.details == ("api/health: Nginx answers 502",)
     assert state(host) == before
 
 
