@@ -45,9 +45,9 @@ class OwnNginx:
         """The file of a site that is not ours."""
         return self.folder / "odoo.conf"
 
-    def get(self, domain: str, path: str = "/") -> tuple[int, str]:
-        """Ask for a path of a site."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+    def get(self, domain: str, path: str = "/", *, source: str = "127.0.0.1") -> tuple[int, str]:
+        """Ask for a path of a site, as somebody at `source`."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10, source_address=(source, 0))
         try:
             connection.request("GET", path, headers={"Host": domain})
             answer = connection.getresponse()

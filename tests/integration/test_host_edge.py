@@ -109,6 +109,14 @@ def test_a_deploy_switches_without_a_failed_request_and_goes_back_without_one(
     assert version(nginx, f"{pebble.name}.localhost") == "one", "production is untouched"
 
 
+def test_what_is_for_wharfinger_itself_is_answered_to_this_machine_only(pebble: Deployment, nginx: OwnNginx) -> None:
+    asked = f"{pebble.name}-staging.wharfinger.invalid"
+    release = pebble.status("staging")["release"]
+    assert nginx.get(asked, "/live")[1].endswith(f":{release}")
+    assert nginx.get(asked, "/probe/blue/web/health", source="127.0.0.2")[0] == 404
+    assert nginx.get(asked, "/live", source="127.0.0.2")[0] == 404
+
+
 def test_a_release_that_fails_leaves_the_old_one_serving(pebble: Deployment, nginx: OwnNginx) -> None:
     sites = {path.name: path.read_bytes() for path in (pebble.edge_folder / "sites").iterdir()}
     with pebble.edited("app.py", 'MODE = "good"', 'MODE = "wrong"'):
