@@ -17,7 +17,7 @@ def made(make_deployment: Callable[[Path], Deployment]) -> Deployment:
     """Zenkar as it is described, on ports and names that only this test has."""
     deployment = make_deployment(REPOSITORY / "stacks" / "zenkar")
     path = deployment.folder / "stack.yaml"
-    lines, ports = path.read_text(encoding="utf-8").splitlines(), iter(free_ports(10))
+    lines, ports = path.read_text(encoding="utf-8").splitlines(), iter(free_ports(11))
     edge = (
         f"    edge: {{kind: host, bind: 127.0.0.1, http_port: {next(ports)}, "
         f"command: [docker, exec, {deployment.name}-own-nginx, nginx]}}"

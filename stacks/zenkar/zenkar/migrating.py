@@ -15,7 +15,6 @@ log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent / "migrations"
 LOCK_KEY = 5_173_300_015  # any number, as long as no other program locks the same in this database
-Connection = asyncpg.Connection[asyncpg.Record]
 
 
 def run(url: str, mode: str = "") -> int:
@@ -50,7 +49,7 @@ async def _run(url: str, mode: str) -> int:
         await connection.close()
 
 
-async def pending(connection: Connection) -> list[str]:
+async def pending(connection: asyncpg.Connection[asyncpg.Record]) -> list[str]:
     """Return the names of the migrations that a database has not seen, in their order."""
     there = await connection.fetchval("SELECT to_regclass('migrations') IS NOT NULL")
     rows = await connection.fetch("SELECT name FROM migrations") if there else []

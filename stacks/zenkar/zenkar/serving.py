@@ -17,7 +17,6 @@ from starlette.routing import Route
 
 log = logging.getLogger(__name__)
 
-Pool = asyncpg.Pool[asyncpg.Record]
 _AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, TimeoutError)
 
 
@@ -57,8 +56,8 @@ def application(url: str) -> Starlette:
     return Starlette(routes=routes, lifespan=life)
 
 
-def _pool(request: Request) -> Pool:
-    pool: Pool = request.app.state.pool
+def _pool(request: Request) -> asyncpg.Pool[asyncpg.Record]:
+    pool: asyncpg.Pool[asyncpg.Record] = request.app.state.pool
     return pool
 
 
