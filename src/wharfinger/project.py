@@ -51,9 +51,10 @@ class Place:
 
     def layout(self, default_root: str) -> Layout:
         """Return where everything lies on the server; `default_root` holds where the stack file names none."""
-        edge = self.environment.edge
-        sites = PurePosixPath(edge.sites) if edge.is_host and edge.sites is not None else None
-        return Layout(PurePosixPath(self.environment.root or default_root), self.target, sites)
+        root, edge = PurePosixPath(self.environment.root or default_root), self.environment.edge
+        # Apart from those of an edge in a container: no Nginx understands the other's.
+        sites = root / "edge" / "host-sites" if edge.sites is None else PurePosixPath(edge.sites)
+        return Layout(root, self.target, sites if edge.is_host else None)
 
 
 def find_project(start: Path) -> Path:

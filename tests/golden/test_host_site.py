@@ -15,7 +15,9 @@ from wharfinger.rendering.site import live_default
 from wharfinger.rendering.templates import Templates
 
 GOLDEN: Final = Path(__file__).parent / "host-site.conf"
-LAYOUT: Final = Layout(Path("/srv/wharfinger"), Target("sevra-atlas", "staging"))  # type: ignore[arg-type]
+LAYOUT: Final = Layout(
+    Path("/srv/wharfinger"), Target("sevra-atlas", "staging"), Path("/srv/wharfinger/edge/host-sites")
+)  # type: ignore[arg-type]
 
 
 def rendered() -> str:

@@ -47,7 +47,7 @@ def made(make_deployment: Callable[[Path], Deployment]) -> Deployment:
 def nginx(made: Deployment) -> Iterator[OwnNginx]:
     """The server's own Nginx, which includes our folder."""
     root = made.project / "server"
-    with own_nginx(f"{made.name}-own-nginx", made.http_port, root, included=root / "edge" / "sites") as running:
+    with own_nginx(f"{made.name}-own-nginx", made.http_port, root, included=root / "edge" / "host-sites") as running:
         yield running
 
 
@@ -118,20 +118,20 @@ def test_what_is_for_wharfinger_itself_is_answered_to_this_machine_only(pebble: 
 
 
 def test_a_release_that_fails_leaves_the_old_one_serving(pebble: Deployment, nginx: OwnNginx) -> None:
-    sites = {path.name: path.read_bytes() for path in (pebble.edge_folder / "sites").iterdir()}
+    sites = {path.name: path.read_bytes() for path in (pebble.edge_folder / "host-sites").iterdir()}
     with pebble.edited("app.py", 'MODE = "good"', 'MODE = "wrong"'):
         pebble.wharfinger("deploy", "--env", "staging", status=7)
     assert version(nginx, f"staging.{pebble.name}.localhost") == "one"
-    assert {path.name: path.read_bytes() for path in (pebble.edge_folder / "sites").iterdir()} == sites
+    assert {path.name: path.read_bytes() for path in (pebble.edge_folder / "host-sites").iterdir()} == sites
 
 
 def test_a_site_that_nginx_refuses_is_put_back_byte_for_byte(pebble: Deployment, nginx: OwnNginx) -> None:
     """It passes the test of the newest Nginx, on the machine that deploys; the server's 1.22 knows no `http2 on`."""
-    sites = {path.name: path.read_bytes() for path in (pebble.edge_folder / "sites").iterdir()}
+    sites = {path.name: path.read_bytes() for path in (pebble.edge_folder / "host-sites").iterdir()}
     with pebble.edited("stack.yaml", "  cache: {enabled: false}", "  cache: {enabled: false}\n  snippet: http2 on;"):
         ran = pebble.wharfinger("deploy", "--env", "staging", status=7)
     assert "Nginx refuses the new configuration; the old one is back in place" in ran.stderr
-    assert {path.name: path.read_bytes() for path in (pebble.edge_folder / "sites").iterdir()} == sites
+    assert {path.name: path.read_bytes() for path in (pebble.edge_folder / "host-sites").iterdir()} == sites
     assert version(nginx, f"staging.{pebble.name}.localhost") == "one"
 
 
@@ -145,7 +145,7 @@ def test_an_nginx_that_does_not_include_our_sites_is_told_how(pebble: Deployment
     finally:
         include.write_bytes(before)
         docker("exec", nginx.container, "nginx", "-s", "reload")
-    assert f"does not include {pebble.edge_folder}/sites/*.conf" in ran.stderr
+    assert f"does not include {pebble.edge_folder}/host-sites/*.conf" in ran.stderr
     assert "> /etc/nginx/conf.d/wharfinger.conf" in ran.stderr
 
 

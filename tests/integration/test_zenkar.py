@@ -40,7 +40,7 @@ def nginx(made: Deployment) -> Iterator[OwnNginx]:
     text = (made.folder / "stack.yaml").read_text(encoding="utf-8")
     port = int(text.partition("bind: 127.0.0.1, http_port: ")[2].partition(",")[0])
     root = made.project / "server"
-    with own_nginx(f"{made.name}-own-nginx", port, root, included=root / "edge" / "sites") as running:
+    with own_nginx(f"{made.name}-own-nginx", port, root, included=root / "edge" / "host-sites") as running:
         yield running
 
 

@@ -95,7 +95,7 @@ class Layout:
     root: PurePosixPath
     target: Target
     own_sites: PurePosixPath | None = None
-    """The folder for sites that the server's own Nginx includes, where it is another than ours."""
+    """The folder for sites that the server's own Nginx includes, where that is the edge."""
 
     @property
     def edge(self) -> PurePosixPath:

@@ -169,7 +169,7 @@ class Edge(Model):
     command: Annotated[Argv, Field(min_length=1)] = ("nginx",)
     """How the host's own Nginx is called, such as `[sudo, -n, nginx]`."""
     sites: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+$")] | None = None
-    """A folder whose `*.conf` the host's own Nginx includes in `http`; absent: `edge/sites` of the root."""
+    """A folder whose `*.conf` the host's own Nginx includes in `http`; absent: `edge/host-sites` of the root."""
     http_port: Port | None = None
     """Absent: 80, or 8080 for `server: local`."""
     https_port: Port | None = None
