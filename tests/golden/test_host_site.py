@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from tests.examples import sevra
@@ -15,9 +15,8 @@ from wharfinger.rendering.site import live_default
 from wharfinger.rendering.templates import Templates
 
 GOLDEN: Final = Path(__file__).parent / "host-site.conf"
-LAYOUT: Final = Layout(
-    Path("/srv/wharfinger"), Target("sevra-atlas", "staging"), Path("/srv/wharfinger/edge/host-sites")
-)  # type: ignore[arg-type]
+ROOT: Final = PurePosixPath("/srv/wharfinger")
+LAYOUT: Final = Layout(ROOT, Target("sevra-atlas", "staging"), ROOT / "edge" / "host-sites")
 
 
 def rendered() -> str:
