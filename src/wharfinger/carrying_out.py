@@ -118,7 +118,7 @@ def carry_out(
 def _present(plan: Plan, console: Console, where: str, *, with_changes: bool) -> None:
     """Show a plan that has steps; of any other only its warnings."""
     if plan.steps:
-        show(plan, console, place=where, with_changes=with_changes)
+        show(plan, console, place=where, with_changes=with_changes or plan.action == "promote")
     else:
         for warning in plan.warnings:
             console.warn(warning)

@@ -15,6 +15,7 @@ from wharfinger.errors import CommandFailed, InvalidInput
 from wharfinger.hosts import File
 from wharfinger.hosts.files import one_at_a_time
 from wharfinger.hosts.local import LocalHost
+from wharfinger.rendering.release import HOST_MAIN
 from wharfinger.rendering.routes import SERVER_ITSELF
 
 EDGE_IMAGE: Final = "nginx:1.30"
@@ -45,6 +46,8 @@ def _write_and_check(files: Mapping[str, bytes], folder: Path) -> None:
             _check_compose(folder / name)
     if "edge/nginx.conf" in files:
         _check_nginx(folder / "edge", _certificates(files))
+    if HOST_MAIN in files:
+        _check_host_site(folder / "edge", files[HOST_MAIN].decode())
     LocalHost().write({PurePosixPath(marker): File(digest.encode())})
 
 
@@ -101,7 +104,11 @@ def _check_nginx(folder: Path, certificates: tuple[str, ...]) -> None:
     with tempfile.TemporaryDirectory(prefix="wharfinger-certs-") as stand_ins:
         for name in certificates:
             _stand_in(Path(stand_ins) / name)
-        _test_nginx(folder, Path(stand_ins))
+        mounts = (
+            *("--volume", f"{folder.resolve()}:/etc/nginx/wharfinger:ro"),
+            *("--volume", f"{stand_ins}:/etc/nginx/wharfinger/certs:ro"),
+        )
+        _test_nginx(folder, mounts, "/etc/nginx/wharfinger/nginx.conf")
 
 
 def _stand_in(folder: Path) -> None:
@@ -114,14 +121,25 @@ def _stand_in(folder: Path) -> None:
     (folder / "privkey.pem").write_bytes(key)
 
 
-def _test_nginx(folder: Path, certificates: Path) -> None:
+def _check_host_site(folder: Path, main: str) -> None:
+    """Let Nginx read a site of the server's own Nginx where it will lie; certificates are only there, not here."""
+    if any("ssl_certificate" in path.read_text(encoding="utf-8") for path in folder.glob("sites/*.conf")):
+        return
+    sites = main.partition("include ")[2].partition("/*.conf;")[0]
+    mounts = (
+        *("--volume", f"{folder.resolve()}/sites:{sites}:ro"),
+        *("--volume", f"{folder.resolve()}:/etc/nginx/wharfinger:ro"),
+    )
+    _test_nginx(folder, mounts, "/etc/nginx/wharfinger/host.conf")
+
+
+def _test_nginx(folder: Path, mounts: tuple[str, ...], main: str) -> None:
     argv = (
         *("docker", "run", "--rm", "--pull", "never", "--network", "none", "--read-only"),
         *("--add-host", f"{SERVER_ITSELF}:127.0.0.1"),
         *("--tmpfs", "/run", "--tmpfs", "/var/cache/nginx", "--tmpfs", "/var/log/nginx"),
-        *("--volume", f"{folder.resolve()}:/etc/nginx/wharfinger:ro"),
-        *("--volume", f"{certificates}:/etc/nginx/wharfinger/certs:ro", "--entrypoint", "nginx", EDGE_IMAGE),
-        *("-t", "-q", "-c", "/etc/nginx/wharfinger/nginx.conf"),
+        *(*mounts, "--entrypoint", "nginx", EDGE_IMAGE),
+        *("-t", "-q", "-c", main),
     )
     try:
         LocalHost().run(argv, timeout=_TIMEOUT)

@@ -11,13 +11,15 @@ from pathlib import Path
 from wharfinger.commands import ssh as commands
 from wharfinger.commands.ssh import Way
 from wharfinger.edge import Edge
+from wharfinger.edges import AnyEdge
 from wharfinger.engine import Engine
+from wharfinger.host_edge import HostEdge
 from wharfinger.hosts import Host
 from wharfinger.hosts.local import LocalHost
 from wharfinger.hosts.ssh import SshHost, way_to
 from wharfinger.model.release import Layout
 from wharfinger.model.sandbox import Sandbox
-from wharfinger.model.stack import Stack
+from wharfinger.model.stack import Environment, Stack
 from wharfinger.project import Place
 from wharfinger.runtimes.compose import ComposeRuntime
 from wharfinger.steps import World
@@ -29,7 +31,7 @@ class Server:
 
     host: Host
     engine: Engine
-    edge: Edge
+    edge: AnyEdge
     layout: Layout
     source: Path = Path()
     """The stack's folder on this machine."""
@@ -38,7 +40,11 @@ class Server:
 
     def world(self, stack: Stack) -> World:
         """Return what the steps of a plan act on."""
-        runtime = ComposeRuntime(self.host, self.engine, self.layout)
+        environment = stack.environments.get(self.layout.target.environment)
+        ports = (
+            {name: pair for name, pair in environment.ports.items() if name in stack.services} if environment else {}
+        )
+        runtime = ComposeRuntime(self.host, self.engine, self.layout, ports)
         return World(
             stack=stack,
             host=self.host,
@@ -62,9 +68,8 @@ def connect(place: Place) -> Iterator[Server]:
     with _host(place) as host:
         inspected = host.inspected if isinstance(host, SshHost) else None
         engine = Engine(host.docker_url, host=host.name, inspected=inspected)
-        edge = Edge(host, engine, layout, environment.edge.project)
         try:
-            yield Server(host, engine, edge, layout, place.folder)
+            yield Server(host, engine, _edge(host, engine, layout, environment), layout, place.folder)
         finally:
             engine.close()
 
@@ -90,6 +95,14 @@ def way_of(place: Place, *, login: str = "") -> Way:
     known = str(Sandbox(place.project).ssh_config) if place.is_in_sandbox else None
     destination = commands.as_user(server, login) if login else server
     return way_to(destination, environment=place.environment_name, config=known)
+
+
+def _edge(host: Host, engine: Engine, layout: Layout, environment: Environment) -> AnyEdge:
+    """Return the edge of an environment: one in a container, or the server's own Nginx."""
+    edge = environment.edge
+    if edge.is_host:
+        return HostEdge(host, engine, layout, edge.command, environment.http_port, environment.ports, edge.bind)
+    return Edge(host, engine, layout, edge.project)
 
 
 def layout_of(place: Place) -> Layout:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from wharfinger import certifying, dotenv, preparing
+from wharfinger import certifying, dotenv, ports, preparing
 from wharfinger.builds.building import revision
 from wharfinger.carrying_out import Consent, Outcome, carry_out, now
 from wharfinger.connecting import Server, connect
@@ -42,6 +42,7 @@ def deploy(
         with console.steps(("check", "build and push")) as steps:
             preparing.ensure_stock(place, console, steps)
             with steps.step("check"):
+                ports.refuse_clashes(place)
                 preparing.check(place, preparing.tags_of(place), engine_version)
             if consent.plan_only:
                 images = preparing.images_known(place)
@@ -53,14 +54,29 @@ def deploy(
             want(place, settings, images, engine_version, server, touch=not consent.plan_only), seeded=seeded
         )
 
-        def make_plan() -> Plan:
-            observed = look(wanted, server)
-            refuse_unready(wanted, observed, place)
-            certifying.refuse_unfit(place, server.host, server.layout)
-            return plan_deploy(wanted, observed, server.layout)
+        outcome = bring(wanted, place, server, console, consent)
+    sum_up(outcome, place, images, console, consent, steps.timings)
 
-        outcome = carry_out(make_plan, place, place.stack, server, console, consent)
-    _sum_up(outcome, place, images, console, consent, steps.timings)
+
+def bring(
+    wanted: Wanted,
+    place: Place,
+    server: Server,
+    console: Console,
+    consent: Consent,
+    *,
+    describe: Callable[[Plan, Observed], Plan] = lambda plan, _: plan,
+) -> Outcome:
+    """Carry out what leads to `wanted`; `describe` may put a plan into the words of another task."""
+
+    def make_plan() -> Plan:
+        observed = look(wanted, server)
+        refuse_unready(wanted, observed, place)
+        ports.refuse_foreign(place, observed)
+        certifying.refuse_unfit(place, server.host, server.layout)
+        return describe(plan_deploy(wanted, observed, server.layout), observed)
+
+    return carry_out(make_plan, place, place.stack, server, console, consent)
 
 
 def version_of(server: Server) -> tuple[int, int]:
@@ -88,9 +104,13 @@ def want(
     engine_version: tuple[int, int],
     server: Server,
     *,
+    promoted: Release | None = None,
     touch: bool = True,
 ) -> Wanted:
-    """Return the release to be, with every file of it; a missing local CA is made where `touch` is set."""
+    """Return the release to be, with every file of it.
+
+    `promoted` is that of another environment taken over. A missing local CA is made where `touch` is set.
+    """
     neutral = preparing.render_neutral(place, images, engine_version)
     values = {name: dotenv.dump(_values(settings, place, data=data)).encode() for name, data in _ENV_FILES.items()}
     env_checksum = hashlib.sha256(b"\0".join(values.values())).hexdigest()
@@ -100,12 +120,13 @@ def want(
         environment=place.environment_name,
         created=now(),
         by=str(server.host.operator()),
-        revision=revision(place.folder, server.here) or "",
+        revision=promoted.revision if promoted else revision(place.folder, server.here) or "",
         images=dict(images),
         services=tuple(place.stack.services),
         fingerprint=hashlib.sha256(f"{neutral.digest()} {env_checksum}".encode()).hexdigest(),
         env_checksum=env_checksum,
-        ignored=preparing.ignored_by(place).files(place.folder),
+        promoted=f"{promoted.environment}:{promoted.id}" if promoted else None,
+        ignored=promoted.ignored if promoted else preparing.ignored_by(place).files(place.folder),
     )
     rendered = render(
         place.stack,
@@ -167,7 +188,12 @@ def refuse_unready(wanted: Wanted, observed: Observed, place: Place) -> None:
             f"{environment.server}: {observed.free_bytes >> 20} MiB free, a deploy needs {_MINIMUM_FREE >> 20} MiB",
             fix="docker system df shows what Docker holds; `deploy.keep` says how many releases stay",
         )
-    if wanted.site is not None and not observed.edge:
+    if wanted.site is not None and environment.edge.is_host and not observed.edge_is_ready:
+        raise NotReady(
+            f"{environment.server}: nothing listens on port {environment.http_port}, where its own Nginx is to answer",
+            fix="start it (systemctl start nginx), or let Wharfinger run one: `edge: container`",
+        )
+    if wanted.site is not None and not observed.edge and not environment.edge.is_host:
         ports = (environment.http_port, environment.https_port)
         taken = [port for port in ports if port in observed.ports_taken]
         if taken:
@@ -178,7 +204,7 @@ def refuse_unready(wanted: Wanted, observed: Observed, place: Place) -> None:
             )
 
 
-def _sum_up(
+def sum_up(
     outcome: Outcome,
     place: Place,
     images: Mapping[str, str],
@@ -186,6 +212,7 @@ def _sum_up(
     consent: Consent,
     before: tuple[tuple[str, float], ...],
 ) -> None:
+    """Say what serves now, and how long each step took; `before` are the steps that came before the plan."""
     plan, url = outcome.plan, place.environment.url
     if not plan.steps:
         if plan.ignored:

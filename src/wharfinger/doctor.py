@@ -107,7 +107,11 @@ def _ports(place: Place, server: Server) -> Iterator[Finding]:
     observed = observe(server.host, server.engine, server.edge, server.layout, ())
     ports = [place.environment.http_port] + ([place.environment.https_port] if place.environment.tls else [])
     for port in ports:
-        if observed.edge_is_ready:
+        if place.environment.edge.is_host:
+            there = port in observed.ports_taken
+            seen = "the server's own Nginx" if there else "the server's own Nginx does not listen"
+            yield Finding(f"port {port}", fine=there, seen=seen, fix="" if there else "systemctl start nginx")
+        elif observed.edge_is_ready:
             yield Finding(f"port {port}", fine=True, seen=f"the edge {server.edge.project} runs")
         elif port in observed.ports_taken:
             fix = f"stop what listens there (ss -ltnp 'sport = :{port}'), or set {place.environment_name}'s `edge`"

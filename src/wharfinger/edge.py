@@ -45,6 +45,11 @@ class Edge:
         return f"{self.project}-renewal"
 
     @property
+    def listens_on(self) -> None:
+        """None: its container tells whether it runs."""
+        return
+
+    @property
     def site(self) -> str:
         """The name of this environment's site."""
         return self.layout.target.name

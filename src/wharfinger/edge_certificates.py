@@ -15,7 +15,7 @@ from typing import Any, Final
 from wharfinger import certificates
 from wharfinger.certificates import Certificate
 from wharfinger.commands import compose, renewal
-from wharfinger.edge import Edge
+from wharfinger.edges import AnyEdge
 from wharfinger.errors import CommandFailed, InvalidInput, StepFailed
 from wharfinger.hosts import File, Host
 from wharfinger.model.release import Layout
@@ -103,7 +103,7 @@ class EdgeCertificates:
     """The certificates of the edge that one environment uses."""
 
     host: Host
-    edge: Edge
+    edge: AnyEdge
     layout: Layout
 
     def start_renewal(self, files: Mapping[str, bytes]) -> None:

@@ -59,6 +59,13 @@ class Container:
     published: Mapping[int, int] = field(default_factory=dict, compare=False)
     """The ports of this machine that lead to its own TCP ports, by those."""
     labels: Mapping[str, str] = field(default_factory=dict, compare=False)
+    image_id: str = ""
+    """What it really runs, whatever `image` has come to mean since."""
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The ports of its host on which it is published."""
+        return tuple(sorted(self.published.values()))
 
     @property
     def is_ready(self) -> bool:
@@ -168,6 +175,11 @@ class Engine:
         """Return every name, by tag and by digest, of an image; none where the engine lacks it."""
         facts = self._api.get(f"/images/{image}/json")
         return () if facts is None else (*(facts["RepoTags"] or ()), *(facts["RepoDigests"] or ()))
+
+    def image_id(self, reference: str) -> str | None:
+        """Return what a name, by tag or by digest, means to the engine now; None where it lacks that."""
+        facts = self._api.get(f"/images/{reference}/json")
+        return None if facts is None else str(facts["Id"])
 
     def has_image(self, reference: str) -> bool:
         """Whether the engine holds an image, by tag or by digest."""
@@ -304,6 +316,7 @@ def _container(facts: Mapping[str, Any]) -> Container:
         addresses=tuple(network["IPAddress"] for network in networks.values() if network["IPAddress"]),
         published=_published(facts["NetworkSettings"].get("Ports") or {}),
         labels=labels,
+        image_id=facts["Image"],
     )
 
 

@@ -76,7 +76,11 @@ def _containers(serving: Wanted, observed: Observed) -> Iterator[Finding]:
     for name in serving.stack.data:
         yield _finding("data", name, observed.data, 1)
     if serving.stack.site is not None:
-        yield _finding("edge", "nginx", observed.edge, 1)
+        if observed.edge_serves is None:
+            yield _finding("edge", "nginx", observed.edge, 1)
+        else:
+            seen = "the server's own, listening" if observed.edge_serves else "the server's own does not listen"
+            yield Finding("edge", "nginx", healthy=observed.edge_serves, seen=seen)
     if any(wish.tls.acme is not None for wish in serving.stack.certificates(serving.release.environment)):
         yield _finding("edge", "certbot", observed.renewal, 1)
 

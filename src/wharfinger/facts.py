@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
-from wharfinger.edge import Edge
+from wharfinger.edges import AnyEdge
 from wharfinger.engine import ONE_OFF, PROJECT, Container, Engine
 from wharfinger.errors import WharfingerError
 from wharfinger.hosts import Host
@@ -59,10 +59,14 @@ class Observed:
     """The CAs that who asks the site is to trust beside the public ones, as PEM."""
     clock: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
     """When this was seen."""
+    edge_serves: bool | None = None
+    """Whether the server's own Nginx runs, where that is the edge; None: the edge is in a container."""
 
     @property
     def edge_is_ready(self) -> bool:
         """Whether the edge's Nginx serves."""
+        if self.edge_serves is not None:
+            return self.edge_serves
         return bool(self.edge) and all(container.is_ready for container in self.edge)
 
     def release(self, identifier: str | None) -> Release | None:
@@ -70,7 +74,7 @@ class Observed:
         return next((release for release in self.releases if release.id == identifier), None)
 
 
-def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Iterable[PurePosixPath]) -> Observed:
+def observe(host: Host, engine: Engine, edge: AnyEdge, layout: Layout, files: Iterable[PurePosixPath]) -> Observed:
     """Read everything that a plan for one environment rests on; `files` are those that it may write."""
 
     def is_tier(project: str) -> bool:
@@ -102,18 +106,19 @@ def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Itera
         if release is not None and release != current:  # a migration that outlived its run
             tiers.setdefault(release, []).append(container)
     edge_containers = tuple(container for container in containers if container.project == edge.project)
-    default = held[layout.live]
+    default, taken = held[layout.live], _listening(held)
+    serves = None if edge.listens_on is None else edge.listens_on in taken
     fallback = Live.parse(default.decode().partition('"')[2].partition('"')[0]) if default else None
     answer = live()
     return Observed(
         releases=releases(),
         current=current,
-        live=(answer or fallback) if edge_containers else fallback,
+        live=(answer or fallback) if edge_containers or serves else fallback,
         tiers={release: tuple(found) for release, found in tiers.items()},
         data=tuple(container for container in containers if container.project == layout.target.name),
         edge=edge_containers,
         files={path: held[path] for path in wanted},
-        ports_taken=_ports_taken(held),
+        ports_taken=taken,
         free_bytes=free(),
         cut_off=() if busy else cut_offs(),  # a run that goes on is not finished either
         deploying=busy,
@@ -121,6 +126,7 @@ def observe(host: Host, engine: Engine, edge: Edge, layout: Layout, files: Itera
         maintenance=Maintenance.parse((held[layout.maintenance] or b"").decode()),
         renewal=tuple(container for container in containers if container.project == edge.renewal_project),
         trust=(held[layout.trust] or b"").decode() or None,
+        edge_serves=serves,
     )
 
 
@@ -158,7 +164,12 @@ def _scale(host: Host, layout: Layout, held: bytes | None) -> dict[str, int]:
         ) from None
 
 
-def _ports_taken(held: Mapping[PurePosixPath, bytes | None]) -> frozenset[int]:
+def listening(host: Host) -> frozenset[int]:
+    """Return the TCP ports of a server on which something listens."""
+    return _listening(host.read_all(_TABLES))
+
+
+def _listening(held: Mapping[PurePosixPath, bytes | None]) -> frozenset[int]:
     """Return the TCP ports on which something listens, as proc(5)'s net/tcp tells."""
     taken = set()
     for table in _TABLES:

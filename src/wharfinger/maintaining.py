@@ -69,6 +69,11 @@ def _refuse_unserved(place: Place, server: Server, observed: Observed) -> None:
     fix = f"invoke deploy --env {place.environment_name}"
     if place.stack.site is None:
         raise UsageError(f"{place.stack.name} has no site", fix="`site` in stack.yaml says what the edge serves")
+    if place.environment.edge.is_host:
+        raise UsageError(
+            "maintenance is for an edge in a container; the server's own Nginx has none",
+            fix="`edge: container`, or a page of your own by `site.snippet`",
+        )
     held = observed.files[server.layout.site]
     if held is None:
         raise UsageError(f"nothing is deployed in {place.environment_name}", fix=fix)

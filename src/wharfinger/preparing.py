@@ -34,9 +34,9 @@ def values_of(place: Place, console: Console, *, from_environ: bool) -> Settings
     return env_files.load(place, os.environ, from_environ=from_environ)
 
 
-def ensure_stock(place: Place, console: Console, steps: StepList) -> None:
-    """Make the engine hold the stock images that a stack stands on."""
-    host, wanted = LocalHost(), tuple(stock_of(place))
+def ensure_stock(place: Place, console: Console, steps: StepList, *, building: bool = True) -> None:
+    """Make the engine hold the stock images that a stack stands on, and, where it is built, those it is built from."""
+    host, wanted = LocalHost(), tuple(stock_of(place, building=building))
     origins = stock_images.origins(host, wanted)
     wanting = {stock_images.Origin.MISSING, stock_images.Origin.OUTDATED} & set(origins.values())
     if not wanting and not os.environ.get(stock_images.CHOICE):
@@ -51,7 +51,7 @@ def stock_of_server(place: Place) -> tuple[str, ...]:
     if place.environment.is_local:
         return ()
     data = (each for each in place.stack.data.values() if isinstance(each, (Postgres, Redis)))
-    edge = (EDGE_IMAGE,) if place.stack.site is not None else ()
+    edge = (EDGE_IMAGE,) if place.stack.site is not None and not place.environment.edge.is_host else ()
     return (*edge, *dict.fromkeys(f"{service.engine}:{service.version}" for service in data))
 
 
@@ -60,7 +60,7 @@ def registry_port() -> int:
     return int(os.environ.get(EMBEDDED_PORT_VARIABLE) or EMBEDDED_PORT)
 
 
-def stock_of(place: Place) -> Iterator[str]:
+def stock_of(place: Place, *, building: bool = True) -> Iterator[str]:
     """Yield the images that a stack takes from a hub or a stand-in, each once or more."""
     stack = place.stack
     if stack.site is not None:
@@ -72,7 +72,7 @@ def stock_of(place: Place) -> Iterator[str]:
     for service in stack.data.values():
         if isinstance(service, (Postgres, Redis)):
             yield f"{service.engine}:{service.version}"
-    for spec in stack.build.values():
+    for spec in stack.build.values() if building else ():
         dockerfile = place.folder / spec.context / spec.dockerfile
         text = dockerfile.read_text(encoding="utf-8", errors="replace") if dockerfile.is_file() else ""
         yield from (image for image in _FROM.findall(text) if image in stock_images.STOCK)

@@ -58,7 +58,10 @@ class Place:
 
     def layout(self, default_root: str) -> Layout:
         """Return where everything lies on the server; `default_root` holds where the stack file names none."""
-        return Layout(PurePosixPath(self.environment.root or default_root), self.target)
+        root, edge = PurePosixPath(self.environment.root or default_root), self.environment.edge
+        # Apart from those of an edge in a container: no Nginx understands the other's.
+        sites = root / "edge" / "host-sites" if edge.sites is None else PurePosixPath(edge.sites)
+        return Layout(root, self.target, sites if edge.is_host else None)
 
 
 def find_project(start: Path) -> Path:

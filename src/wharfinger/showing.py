@@ -12,6 +12,8 @@ def show(plan: Plan, console: Console, *, place: str, with_changes: bool) -> Non
     for warning in plan.warnings:
         console.warn(warning)
     console.say(f"{plan.action} {place}: {'; '.join(plan.reasons)}")
+    for line in plan.details:
+        console.say(f"      {line}")
     for number, step in enumerate(plan.steps, start=1):
         console.say(f"  {number:>2}  {step.title}")
     for step in plan.on_failure:

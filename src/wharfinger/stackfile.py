@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
@@ -40,6 +40,18 @@ def load(path: Path, *, project: Path | None = None) -> Stack:
             details=[f"{shown}:{line}:{column}: {text}" for (line, column), text in problems],
             fix=f"correct {shown}; an editor that knows schema/stack.json shows these as you type",
         ) from None
+
+
+def locator(path: Path, *, project: Path) -> Callable[[Sequence[int | str]], str]:
+    """Return what tells, as `path:line:col`, where the keys of a place lead in a stack file that was loaded before."""
+    shown = path.relative_to(project)
+    document = _parse(path, shown)
+
+    def locate(keys: Sequence[int | str]) -> str:
+        line, column = _position(document, keys)
+        return f"{shown}:{line}:{column}"
+
+    return locate
 
 
 def json_schema() -> dict[str, Any]:

@@ -20,6 +20,7 @@ STOCK: Final = (
     "redis:8",
     "registry:2",
     "python:3.13-slim",
+    "node:24-slim",
     "certbot/certbot:v4.0.0",
 )
 """The official images that a stack may need and that have a stand-in."""

@@ -153,7 +153,7 @@ def every_key() -> set[tuple[str, str]]:
 
 
 def test_every_key_is_shown_and_explained(tmp_path: Path) -> None:
-    (block,) = documents.blocks(STACK_FILE, "yaml")
+    block, *_ = documents.blocks(STACK_FILE, "yaml")
     path = tmp_path / "stack.yaml"
     path.write_text(block.text, encoding="utf-8")
     missing = every_key() - used_keys(stackfile.load(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -109,21 +110,28 @@ class Deployment:
         return self.wharfinger("deploy", "--env", self.environment, *words, status=status, environ=environ)
 
     def request(
-        self, path: str, *, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        domain: str | None = None,
     ) -> Answer:
-        """Ask the site as a visitor would, by its name."""
+        """Ask the site as a visitor would, by its name (None: that of the environment `local`)."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=10)
         try:
             port = f":{self.http_port}"
-            connection.request(method, path, body, {"Host": f"{self.domain}{port}", **(headers or {})})
+            connection.request(method, path, body, {"Host": f"{domain or self.domain}{port}", **(headers or {})})
             response = connection.getresponse()
             return Answer(response.status, response.headers, response.read())
         finally:
             connection.close()
 
-    def status(self) -> dict[str, Any]:
+    def status(self, environment: str = "") -> dict[str, Any]:
         """Return what `status --json` says."""
-        found: dict[str, Any] = json.loads(self.wharfinger("status", "--env", self.environment, "--json").stdout)
+        said = self.wharfinger("status", "--env", environment or self.environment, "--json").stdout
+        found: dict[str, Any] = json.loads(said)
         return found
 
     def edit(self, file: str, old: str, new: str) -> None:
@@ -143,10 +151,18 @@ class Deployment:
         finally:
             (self.folder / file).write_bytes(before)
 
+    def environments(self) -> tuple[str, ...]:
+        """Return its own environment, and those others that its stack file has on this machine."""
+        text = (self.folder / "stack.yaml").read_text(encoding="utf-8").partition("\nenvironments:\n")[2]
+        here = re.findall(r"^  ([a-z0-9_]+):\n(?:    .*\n)*?    server: local$", text, re.MULTILINE)
+        return tuple(dict.fromkeys((self.environment, *here)))
+
     def remove(self) -> None:
         """Remove every container, network, volume and image that this deployment made."""
-        self.wharfinger("down", "--env", self.environment, "--volumes", "--yes", status=None)
-        for project in (f"{self.name}-{self.environment}", f"{self.edge}-renewal", self.edge):
+        for environment in self.environments():
+            self.wharfinger("down", "--env", environment, "--volumes", "--yes", status=None)
+        projects = (f"{self.name}-{environment}" for environment in self.environments())
+        for project in (*projects, f"{self.edge}-renewal", self.edge):
             docker("compose", "--project-name", project, "down", "--volumes", "--remove-orphans", "--timeout", "1")
         # By name: another deployment of the same source may have the same image under names of its own.
         shown = ("--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}")

@@ -96,7 +96,7 @@ def test_every_task_is_listed(
 @pytest.mark.parametrize("name", sorted(HELP))
 def test_every_task_and_every_flag_is_explained(name: str) -> None:
     body = namespace[name].body
-    flags = {flag.replace("_", "-") for flag in list(inspect.signature(body).parameters)[1:]}
+    flags = {flag.rstrip("_").replace("_", "-") for flag in list(inspect.signature(body).parameters)[1:]}
 
     assert body.__doc__
     assert set(HELP[name]) == flags

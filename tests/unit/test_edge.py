@@ -22,7 +22,9 @@ SHARED = {"nginx.conf": b"events {}", ".env": b"EDGE_HTTP_PORT=8080\n"}
 
 
 def edge_of(host: RecordingHost, *containers: Container) -> Edge:
-    return server(host, RecordingEngine(*containers, calls=host.calls)).edge
+    made = server(host, RecordingEngine(*containers, calls=host.calls)).edge
+    assert isinstance(made, Edge)
+    return made
 
 
 def asked(host: RecordingHost) -> list[str]:

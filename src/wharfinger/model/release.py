@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, Literal
@@ -19,6 +20,17 @@ RELEASE_ID: Final = re.compile(r"\d{14}")
 def scale_variable(service: str) -> str:
     """Return the variable that says how many replicas of a service a release has; another for every service."""
     return f"WHARFINGER_SCALE_{service.upper().replace('_', '__').replace('-', '_')}"
+
+
+def port_variable(service: str) -> str:
+    """Return the variable that says on which port of loopback a release's service is published in its slot."""
+    return f"WHARFINGER_PORT_{service.upper().replace('_', '__').replace('-', '_')}"
+
+
+def slot_variables(slot: Slot, ports: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+    """Return what a Compose file must know of its slot; `ports` are those of each service in blue and green."""
+    own = {port_variable(service): str(pair[SLOTS.index(slot) % len(pair)]) for service, pair in ports.items()}
+    return {"WHARFINGER_SLOT": slot, **own}
 
 
 def other_slot(slot: Slot | None) -> Slot:
@@ -82,11 +94,18 @@ class Layout:
 
     root: PurePosixPath
     target: Target
+    own_sites: PurePosixPath | None = None
+    """The folder for sites that the server's own Nginx includes, where that is the edge."""
 
     @property
     def edge(self) -> PurePosixPath:
         """The folder of the server's one Nginx."""
         return self.root / "edge"
+
+    @property
+    def sites(self) -> PurePosixPath:
+        """The sites of that Nginx."""
+        return self.own_sites or self.edge / "sites"
 
     @property
     def home(self) -> PurePosixPath:
@@ -145,12 +164,12 @@ class Layout:
     @property
     def site(self) -> PurePosixPath:
         """The site's Nginx file at the edge."""
-        return self.edge / "sites" / f"{self.target.name}.conf"
+        return self.sites / f"{self.target.name}.conf"
 
     @property
     def live(self) -> PurePosixPath:
         """The live slot that the edge falls back on when it restarts."""
-        return self.edge / "sites" / f"{self.target.name}.live"
+        return self.sites / f"{self.target.name}.live"
 
     @property
     def routes(self) -> PurePosixPath:
@@ -184,12 +203,12 @@ class Layout:
     @property
     def maintenance(self) -> PurePosixPath:
         """Whether the site is under maintenance, from which an edge that restarts knows; absent: it is not."""
-        return self.edge / "sites" / f"{self.target.name}.maintenance"
+        return self.sites / f"{self.target.name}.maintenance"
 
     @property
     def maintenance_page(self) -> PurePosixPath:
         """What visitors see meanwhile."""
-        return self.edge / "sites" / f"{self.target.name}.html"
+        return self.sites / f"{self.target.name}.html"
 
 
 class Release(Model):
@@ -214,5 +233,7 @@ class Release(Model):
     """When it was verified through the public address; None for one that never was."""
     slot: Slot | None = None
     """The slot that it last ran in."""
+    promoted: str | None = None
+    """The release whose images and description it took over, as ENVIRONMENT:RELEASE; None for one that was built."""
     ignored: dict[str, str] = Field(default_factory=dict)
     """The files that `deploy.ignore` named then, each with a short hash of its content."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
@@ -83,6 +83,8 @@ class Migrate(Model):
     command: Argv
     check: Argv = ()
     """A command that exits 0 only where the database is at the release's schema; absent: not checked."""
+    pending: Argv = ()
+    """A command that prints each migration that is yet to run on a line of its own; `promote` shows them."""
     timeout: Duration = "10m"
 
 
@@ -136,6 +138,8 @@ class Deploy(Model):
     healthy_within: Duration = "2m"
     drain: Duration = "10s"
     """How long requests in flight on the old tier may take to finish. It then has as long again to stop."""
+    promote_within: Duration = "168h"
+    """How old a verification may be for its release to be promoted to another environment."""
     ignore: Argv = ()
     """Patterns as in a `.gitignore`, seen from the stack's folder: files whose change is no reason to deploy."""
 
@@ -162,7 +166,14 @@ class ForeignRoute(Model):
 class Edge(Model):
     """The one Nginx of a server, as this environment expects to find it."""
 
+    kind: Literal["container", "host"] = "container"
+    """`container`: an Nginx that Wharfinger runs; `host`: the server's own, which serves other things too."""
     project: Name = "wharfinger-edge"
+    """The container's Compose project."""
+    command: Annotated[Argv, Field(min_length=1)] = ("nginx",)
+    """How the host's own Nginx is called, such as `[sudo, -n, nginx]`."""
+    sites: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+$")] | None = None
+    """A folder whose `*.conf` the host's own Nginx includes in `http`; absent: `edge/host-sites` of the root."""
     http_port: Port | None = None
     """Absent: 80, or 8080 for `server: local`."""
     https_port: Port | None = None
@@ -171,6 +182,27 @@ class Edge(Model):
     """The address that it listens on; absent: every one, or only loopback for `server: local`."""
     routes: Annotated[tuple[ForeignRoute, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
     """What else the same Nginx serves, beside all stacks."""
+
+    @property
+    def is_host(self) -> bool:
+        """Whether it is the server's own Nginx."""
+        return self.kind == "host"
+
+
+def _as_edge(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def _as_ports(value: Any) -> Any:
+    return (value,) if isinstance(value, int) else tuple(value) if isinstance(value, list) else value
+
+
+Published = Annotated[
+    tuple[Port, ...],
+    Field(min_length=1, max_length=2),
+    BeforeValidator(_as_ports, json_schema_input_type=Port | list[Port]),
+]
+"""One port of loopback, or two for a service: for the slot blue, and for green."""
 
 
 LOCAL: Final = "local"
@@ -190,7 +222,11 @@ class Environment(Model):
     """Absent: the site answers plain HTTP."""
     root: str | None = None
     """The server's folder for everything; absent: see `Layout`."""
-    edge: Edge = Edge()
+    edge: Annotated[Edge, BeforeValidator(_as_edge, json_schema_input_type=Edge | Literal["container", "host"])] = (
+        Edge()
+    )
+    ports: dict[Name, Published] = Field(default_factory=dict)
+    """Where services and data services can be reached on the server itself, on loopback; absent: nowhere."""
     confirm: bool | None = None
     """Whether a plan must be agreed to before it is carried out; absent: in the environment `production`."""
     scale: dict[str, Annotated[int, Field(ge=1, le=64)]] = Field(default_factory=dict)
@@ -203,12 +239,12 @@ class Environment(Model):
     @property
     def http_port(self) -> int:
         """The port on which the edge answers HTTP."""
-        return self.edge.http_port or (8080 if self.is_local else _HTTP)
+        return self.edge.http_port or (8080 if self.is_local and not self.edge.is_host else _HTTP)
 
     @property
     def https_port(self) -> int:
         """The port on which the edge answers HTTPS."""
-        return self.edge.https_port or (8443 if self.is_local else _HTTPS)
+        return self.edge.https_port or (8443 if self.is_local and not self.edge.is_host else _HTTPS)
 
     @property
     def bind(self) -> str:
@@ -261,8 +297,13 @@ class Stack(Model):
         return image in self.build
 
     def certificates(self, environment_name: str) -> tuple[Wish, ...]:
-        """Return the certificates that an environment needs: its site's, then those of its foreign routes."""
+        """Return the certificates that an environment needs: its site's, then those of its foreign routes.
+
+        The server's own Nginx has them from whoever runs it.
+        """
         environment, owner = self.environments[environment_name], f"{self.name}-{environment_name}"
+        if environment.edge.is_host:
+            return ()
         found = []
         if self.site is not None and environment.tls is not None:
             found.append(wish(environment.tls, owner, (environment.domain, *environment.aliases)))
@@ -290,6 +331,8 @@ class Stack(Model):
             *self._dangling_checks(),
             *self._dangling_hooks(),
             *self._names_served_twice(),
+            *self._reserved_name(),
+            *self._unfit_ports(),
         )
         if problems:
             raise Disagreement(problems)
@@ -352,6 +395,38 @@ class Stack(Model):
             for service in environment.scale:
                 if service not in self.services:
                     yield ("environments", name, "scale", service), f"no service named {service}"
+
+    def _reserved_name(self) -> Iterator[Problem]:
+        if self.name == "edge":
+            yield ("name",), "the edge's own folder on a server has this name"
+
+    def _unfit_ports(self) -> Iterator[Problem]:
+        for name, environment in self.environments.items():
+            for service, ports in environment.ports.items():
+                place = ("environments", name, "ports", service)
+                yield from ((place, text) for text in self._wrong_with_ports(environment, service, ports))
+            if environment.edge.is_host:
+                if environment.tls is not None and environment.tls.certificate is None:
+                    yield ("environments", name, "tls"), "the host's own Nginx takes a folder: `certificate`"
+                for route in self.site.routes if self.site is not None else ():
+                    if route.service not in environment.ports:
+                        text = f"the host's own Nginx finds {route.service} only on a port; give it two in `ports`"
+                        yield ("environments", name, "edge"), text
+
+    def _wrong_with_ports(self, environment: Environment, service: str, ports: tuple[int, ...]) -> Iterator[str]:
+        if len(set(ports)) < len(ports):
+            yield "the two slots need two different ports"
+        if service in self.data:
+            if len(ports) > 1:
+                yield "a data service has one port only"
+        elif service not in self.services:
+            yield f"no service or data service named {service}"
+        elif self.services[service].port is None:
+            yield f"{service} listens on no `port`"
+        elif len(ports) == 1 and service not in self.recreated:
+            yield "needs two ports, [BLUE, GREEN]: a new release starts while the old one runs"
+        elif environment.scale.get(service, self.services[service].scale) > 1:
+            yield f"{service} has several replicas, which cannot share a port"
 
     def _dangling_checks(self) -> Iterator[Problem]:
         for index, check in enumerate(self.checks):

@@ -12,7 +12,7 @@ class Plan:
     """The ordered steps from what is observed to what is wanted; no steps where nothing differs."""
 
     action: str
-    """The task that carries it out: `deploy`, `rollback`, `recover`, `scale`, `restart` or `maintenance`."""
+    """The task that carries it out: `deploy`, `promote`, `rollback`, `recover`, `scale`, `restart` or `maintenance`."""
     release: str
     """The release that will serve."""
     steps: tuple[Step, ...]
@@ -25,5 +25,7 @@ class Plan:
     """How the files of the release differ from those of the current one, as lines of a unified diff."""
     on_failure: tuple[Step, ...] = ()
     """What is run once a failure has been undone; none of it can hide that failure."""
+    details: tuple[str, ...] = ()
+    """What else is to be known before it is agreed to, a line each."""
     ignored: tuple[str, ...] = ()
     """Files that changed since the current release, of those whose change is no reason to deploy."""

@@ -31,6 +31,7 @@ def plan_scale(wanted: Wanted, observed: Observed, layout: Layout, scale: Mappin
     for a service that there is not.
     """
     _refuse_unknown(scale, wanted)
+    _refuse_published(scale, wanted)
     release, expected = wanted.release.id, wanted.expected(scale)
     there = {name: _replicas(observed, release, [name]) for name in expected}
     changed = {name: count for name, count in expected.items() if len(there[name]) != count}
@@ -86,6 +87,15 @@ def _refuse_unknown(services: Collection[str], wanted: Wanted) -> None:
     if unknown:
         known = ", ".join(wanted.stack.services)
         raise UsageError(f"{wanted.stack.name} has no service {', '.join(unknown)}", fix=f"there is: {known}")
+
+
+def _refuse_published(scale: Mapping[str, int], wanted: Wanted) -> None:
+    fixed = [name for name, count in scale.items() if count > 1 and name in wanted.environment.ports]
+    if fixed:
+        raise UsageError(
+            f"{', '.join(fixed)}: published on a port of the server, which several replicas cannot share",
+            fix=f"take it out of environments.{wanted.release.environment}.ports, with an edge in a container",
+        )
 
 
 def _has_traffic(services: Collection[str], wanted: Wanted) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from wharfinger.model.release import Layout, scale_variable
+from wharfinger.model.release import Layout, port_variable, scale_variable
 from wharfinger.model.stack import Healthcheck, Migrate, Mount, Postgres, Seed, Service, Stack
 from wharfinger.rendering.services import START_INTERVAL_SINCE, data_name, labels_of, without_empty
 from wharfinger.rendering.templates import Templates
@@ -49,7 +49,7 @@ def render_app_tier(
         migrate=tier.once(MIGRATE, stack.migrate),
         seed=tier.once(SEED, stack.seed),
         has_data=bool(stack.data),
-        edge_network=stack.environments[environment_name].edge.project,
+        edge_network=tier.edge_network(),
         yaml=block,
     )
 
@@ -64,6 +64,13 @@ class _AppTier:
     images: Mapping[str, str]
     layout: Layout
     engine_version: tuple[int, int]
+
+    def edge_network(self) -> dict[str, Node]:
+        """Return the network on which the edge finds the services; with the host's own Nginx, the way out only."""
+        edge = self.stack.environments[self.environment].edge
+        if edge.is_host:
+            return {"name": self.layout.target.app_project(self.release)}
+        return {"name": edge.project, "external": True}
 
     def links(self) -> list[Node]:
         """Return which container or slot each of the stack's own names means.
@@ -82,6 +89,7 @@ class _AppTier:
         rendered = self._container(name, service)
         rendered["labels"] = {**self._labels(name), "org.wharfinger.slot": Interpolated(_SLOT)}
         rendered["networks"] = self._networks(name, service)
+        rendered |= self._published(name, service)
         if service.healthcheck is not None:
             rendered["healthcheck"] = _healthcheck(service.healthcheck, self.engine_version)
         rendered["scale"] = Interpolated(f"${{{scale_variable(name)}:-{scale}}}")
@@ -133,6 +141,13 @@ class _AppTier:
 
     def _labels(self, name: str) -> dict[str, Node]:
         return {**labels_of(self.stack, self.environment, name), "org.wharfinger.release": self.release}
+
+    def _published(self, name: str, service: Service) -> dict[str, Node]:
+        """Return on which port of loopback a service is reached; another in each slot."""
+        ports = self.stack.environments[self.environment].ports.get(name)
+        if ports is None:
+            return {}
+        return {"ports": [Interpolated(f"127.0.0.1:${{{port_variable(name)}:-{ports[0]}}}:{service.port}")]}
 
     def _networks(self, name: str, service: Service) -> dict[str, Node]:
         """Return where a service is: with its data, and at the edge, which is also its only way out."""

@@ -15,6 +15,7 @@ from wharfinger.rendering.services import START_INTERVAL_SINCE, data_name, label
 from wharfinger.rendering.templates import Templates
 from wharfinger.rendering.yaml import Node, block
 
+POSTGRES_PORT: Final = 5432
 _PGDATA_MOVED_IN: Final = 18
 _MEGABYTE: Final = 2**20
 
@@ -48,6 +49,7 @@ def render_data_tier(
                     "environment": dict.fromkeys(stack.env.for_data_service(name)),
                     "volumes": _volumes(name, service),
                     "healthcheck": _healthcheck(service, engine_version),
+                    **_published(stack.environments[environment_name].ports.get(name), service),
                     "mem_limit": service.mem_limit,
                     "cpus": service.cpus,
                     "labels": labels_of(stack, environment_name, name),
@@ -55,10 +57,19 @@ def render_data_tier(
             )
             for name, service in stack.data.items()
         },
+        is_published=any(name in stack.environments[environment_name].ports for name in stack.data),
         volumes={name: data_name(layout.target, name) for name, service in stack.data.items() if _keeps(service)},
         yaml=block,
     )
     return {"data.yaml": text, **{f"{base}.yaml": content for base, content in extended.items()}}
+
+
+def _published(ports: tuple[int, ...] | None, service: DataService) -> dict[str, Node]:
+    """Return on which port of loopback a data service is reached; from an internal network Docker publishes none."""
+    if ports is None:
+        return {}
+    inside = service.port if isinstance(service, Redis) else POSTGRES_PORT
+    return {"ports": [f"127.0.0.1:{ports[0]}:{inside}"], "networks": {"default": None, "published": None}}
 
 
 def _base_of(service: DataService) -> str:

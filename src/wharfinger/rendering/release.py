@@ -13,12 +13,15 @@ from wharfinger import assets, dotenv
 from wharfinger.model.release import Layout
 from wharfinger.model.stack import Environment, Stack
 from wharfinger.rendering.compose import render_app_tier, render_data_tier
+from wharfinger.rendering.host_site import main_file, render_host_site
 from wharfinger.rendering.routes import render_routes
 from wharfinger.rendering.site import live_default, render_site
 from wharfinger.rendering.templates import Templates
 
 NO_RELEASE: Final = "0" * 14
 """The id of a release that is rendered only to be looked at or compared."""
+HOST_MAIN: Final = "edge/host.conf"
+"""What a site of the server's own Nginx is tested with, before it goes there."""
 EDGE_NGINX: Final = (1, 30, 0)
 
 
@@ -75,16 +78,19 @@ def render(
     site = _site(stack, environment_name, layout, templates)
     files = {"compose.yaml": app} | ({} if site is None else {"site.conf": site})
     environment = stack.environments[environment_name]
-    shared = edge_files(environment) if site is not None else {}
+    if environment.edge.is_host:
+        return Rendered(files, data, {}, site)
     wishes = stack.certificates(environment_name)
     routes = render_routes(environment, wishes, version=EDGE_NGINX, templates=templates)
-    return Rendered(files, data, shared, site, routes)
+    return Rendered(files, data, edge_files(environment) if site is not None else {}, site, routes)
 
 
 def _site(stack: Stack, environment_name: str, layout: Layout, templates: Templates) -> str | None:
     if stack.site is None:
         return None
     environment, tls = stack.environments[environment_name], stack.environments[environment_name].tls
+    if environment.edge.is_host:
+        return render_host_site(stack, environment_name, layout=layout, templates=templates)
     wishes = {wish.domains[0]: wish.name for wish in stack.certificates(environment_name)}
     return render_site(
         stack.site,
@@ -122,6 +128,8 @@ def preview(rendered: Rendered, layout: Layout) -> dict[str, bytes]:
     files |= {f"edge/{name}": content for name, content in rendered.edge.items()}
     if rendered.site is not None:
         site = f"edge/sites/{layout.target.name}"
+        if not rendered.edge:
+            files[HOST_MAIN] = main_file(layout).encode()
         files |= {f"{site}.conf": rendered.site.encode(), f"{site}.live": live_default(None).encode()}
     if rendered.routes is not None:
         files[f"edge/sites/{layout.target.name}.routes.conf"] = rendered.routes.encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from wharfinger import registry
@@ -14,7 +14,7 @@ from wharfinger.console import Step as Shown
 from wharfinger.engine import ONE_OFF, PROJECT, Container, Engine
 from wharfinger.errors import CommandFailed, StepFailed
 from wharfinger.hosts import Completed, File, Host
-from wharfinger.model.release import Layout, Slot, scale_variable
+from wharfinger.model.release import Layout, Slot, scale_variable, slot_variables
 from wharfinger.runtimes import Note
 
 _START_TIMEOUT: Final = 120.0
@@ -31,6 +31,8 @@ class ComposeRuntime:
     host: Host
     engine: Engine
     layout: Layout
+    ports: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """The ports of loopback on which services are published, in blue and in green."""
 
     def start_data(self, files: Mapping[str, File], services: tuple[str, ...], *, note: Note) -> None:
         """Bring the data tier up; see `Runtime.start_data`."""
@@ -120,7 +122,7 @@ class ComposeRuntime:
     def choose(self, release: str, *, slot: Slot | None = None, scale: Mapping[str, int] | None = None) -> None:
         """Write slot and replicas into the release's `.env`; see `Runtime.choose`."""
         chosen = {scale_variable(service): str(count) for service, count in (scale or {}).items()}
-        chosen |= {"WHARFINGER_SLOT": slot} if slot is not None else {}
+        chosen |= slot_variables(slot, self.ports) if slot is not None else {}
         path = self.layout.release(release) / ".env"
         text = (self.host.read(path) or b"").decode()
         kept = [line for line in text.splitlines(keepends=True) if line.partition("=")[0] not in chosen]
@@ -133,7 +135,7 @@ class ComposeRuntime:
         there = self.engine.project(project)
         counts = {name: count + sum(each.service == name for each in there) for name, count in more.items()}
         argv = compose.up(project, self._file(release), services=more, recreate=False, scale=counts)
-        self.host.run(argv, timeout=_START_TIMEOUT, env={"WHARFINGER_SLOT": slot})
+        self.host.run(argv, timeout=_START_TIMEOUT, env=slot_variables(slot, self.ports))
         besides = {each.name for each in there}
         self.engine.wait_healthy(project, more, timeout=timeout, note=note, besides=besides)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from wharfinger.console import Step as Shown
-from wharfinger.edge import Edge
+from wharfinger.edges import AnyEdge
 from wharfinger.hosts import Host
 from wharfinger.hosts.local import LocalHost
 from wharfinger.model.release import Layout
@@ -27,7 +27,7 @@ class World:
     stack: Stack
     host: Host
     runtime: Runtime
-    edge: Edge
+    edge: AnyEdge
     layout: Layout
     here: Host = field(default_factory=LocalHost)
     """The machine that is deployed from."""

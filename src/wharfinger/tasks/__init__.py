@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from wharfinger.tasks import certs, deploy, env, images, looking, making, operating, sandbox, server
+from wharfinger.tasks import certs, ci, deploy, env, images, looking, making, operating, sandbox, server
 
 namespace = Collection(
     deploy.deploy,
+    deploy.promote,
     deploy.rollback,
     deploy.recover,
     deploy.down,
@@ -23,12 +24,14 @@ namespace = Collection(
     looking.health,
     looking.releases,
     looking.logs,
+    looking.ports,
     looking.doctor,
     making.render,
     making.build,
     making.push,
     making.schema,
     certs=Collection.from_module(certs),
+    ci=Collection.from_module(ci),
     env=Collection.from_module(env),
     images=Collection.from_module(images),
     sandbox=Collection.from_module(sandbox),

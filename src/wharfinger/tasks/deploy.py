@@ -39,6 +39,36 @@ def deploy(
 
 @task(
     help={
+        "from": "the environment whose release is taken over, such as staging",
+        "to": "the environment that gets it, such as production",
+        "release": "refuse if another release than this one serves there",
+        "stack": STACK,
+        "plan": _PLAN,
+        "yes": _YES,
+        "from-environ": "take the values from this process's environment, as CI secrets give them",
+    }
+)
+def promote(
+    c: Context,
+    from_: str,
+    to: str,
+    release: str | None = None,
+    stack: str | None = None,
+    plan: bool = False,
+    yes: bool = False,
+    from_environ: bool = False,
+) -> None:
+    """Bring exactly the images that one environment verified to another; shows what changes, builds nothing."""
+    from wharfinger import promoting
+    from wharfinger.carrying_out import Consent
+
+    consent = Consent(plan_only=plan or c.config.run.dry, assume_yes=yes)
+    source, target = place(c, stack, from_), place(c, stack, to)
+    promoting.promote(source, target, console(), release=release, consent=consent, from_environ=from_environ)
+
+
+@task(
+    help={
         "env": ENVIRONMENT,
         "stack": STACK,
         "to": "a release of `invoke releases`",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from invoke.context import Context
 from invoke.exceptions import Exit
 
@@ -57,6 +59,15 @@ def logs(
     code = use_case.logs(place(c, stack, env), tuple(service), lines=lines, follow=follow)
     if code:
         raise Exit(code=code)
+
+
+@task(help={"json": AS_JSON})
+def ports(c: Context, json: bool = False) -> None:
+    """Show which ports all stacks use on their servers; exit 3 where two would meet or a route leads nowhere."""
+    from wharfinger import ports as use_case
+    from wharfinger.project import find_project
+
+    use_case.show(find_project(Path.cwd()), console(), as_json=json)
 
 
 @task(help={"env": ENVIRONMENT, "stack": STACK, "json": AS_JSON})

@@ -141,3 +141,41 @@ def test_without_a_site_there_is_no_public_address_to_ask() -> None:
     assert sevra(site=None, checks=[{"logs": {}}]).checks
     with pytest.raises(ValidationError, match="no public address"):
         sevra(site=None, checks=[{"path": "/"}])
+
+
+# Ports of loopback, and the server's own Nginx
+
+
+def placed(ports: dict[str, Any], **facts: Any) -> Stack:
+    return sevra(environments={"local": {"server": "local", "domain": "localhost", "ports": ports, **facts}})
+
+
+@pytest.mark.parametrize(
+    ("ports", "facts", "told"),
+    [
+        ({"api": 3001}, {}, "ports.api: needs two ports"),
+        ({"api": [3001, 3001]}, {}, "ports.api: the two slots need two different ports"),
+        ({"api": [3001, 3101]}, {"scale": {"api": 2}}, "ports.api: api has several replicas"),
+        ({"apy": [3001, 3101]}, {}, "ports.apy: no service or data service named apy"),
+        ({"reporter": [3001, 3101]}, {}, "ports.reporter: reporter listens on no `port`"),
+        ({"postgres": [5432, 5433]}, {}, "ports.postgres: a data service has one port only"),
+        ({"postgres": 5432}, {"edge": "host"}, "edge: the host's own Nginx finds api only on a port"),
+        ({"api": [3001, 3101, 3201]}, {}, "at most 2 items"),
+        ({"api": [0, 1]}, {}, "greater than or equal to 1"),
+    ],
+)
+def test_ports_that_cannot_work_are_refused(ports: dict[str, Any], facts: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        placed(ports, **facts)
+    assert told in str(caught.value)
+
+
+def test_the_servers_own_nginx_may_be_named_in_one_word() -> None:
+    found = placed({"api": [3001, 3101]}, edge="host").environments["local"]
+    assert found.edge.is_host
+    assert (found.url, found.edge.command) == ("http://localhost", ("nginx",))
+
+
+def test_a_stack_must_not_be_called_as_the_edges_folder() -> None:
+    with pytest.raises(ValidationError, match="the edge's own folder"):
+        sevra(name="edge")

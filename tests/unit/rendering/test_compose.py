@@ -320,3 +320,46 @@ def test_a_projects_own_template_counts(tmp_path: Path) -> None:
     files = render_data_tier(sevra(), "local", layout=LAYOUT, engine_version=(26, 1), templates=Templates.of(tmp_path))
 
     assert files["data.yaml"] == "name: sevra-atlas-local\nservices: {}\n"
+
+
+# Ports of loopback, and the server's own Nginx
+
+
+def published(**edge: Any) -> Stack:
+    ports = {"api": [3001, 3101], "postgres": 5433, "redis_queue": 6390}
+    here = {"server": "local", "domain": "localhost", "ports": ports, **edge}
+    return sevra(environments={"local": here})
+
+
+def test_nothing_is_published_unless_it_is_asked_for() -> None:
+    documents = (app(sevra()), data(sevra()))
+    assert not [name for document in documents for name, service in document["services"].items() if "ports" in service]
+
+
+def test_a_service_is_published_on_loopback_on_its_slots_port() -> None:
+    services = app(published())["services"]
+    assert services["api"]["ports"] == ["127.0.0.1:${WHARFINGER_PORT_API:-3001}:3000"]
+    assert "ports" not in services["worker"]
+
+
+def test_a_published_data_service_has_a_second_network_since_the_first_is_internal() -> None:
+    document = data(published())
+    assert document["services"]["postgres"]["ports"] == ["127.0.0.1:5433:5432"]
+    assert document["services"]["redis_queue"]["ports"] == ["127.0.0.1:6390:6380"]
+    assert set(document["services"]["postgres"]["networks"]) == {"default", "published"}
+    assert "networks" not in document["services"]["redis_cache"]
+    assert document["networks"]["default"]["internal"] is True
+    assert document["networks"]["published"] == {"name": "sevra-atlas-local-published"}
+
+
+def test_behind_the_servers_own_nginx_a_release_has_a_network_of_its_own() -> None:
+    stack = published(edge="host", ports={"api": [3001, 3101]})
+    assert app(stack)["networks"]["edge"] == {"name": f"sevra-atlas-local-{RELEASE}"}
+    assert app(sevra())["networks"]["edge"] == {"name": "wharfinger-edge", "external": True}
+
+
+@pytest.mark.parametrize("edge", [{}, {"edge": "host", "ports": {"api": [3001, 3101]}}])
+def test_published_files_follow_the_compose_specification(edge: dict[str, Any]) -> None:
+    stack = published(**edge)
+    for document in (app(stack), data(stack)):
+        assert [error.message for error in compose_schema().iter_errors(document)] == []
