@@ -48,11 +48,7 @@ def ensure_stock(place: Place, console: Console, steps: StepList, *, building: b
 
 def stock_of_server(place: Place) -> tuple[str, ...]:
     """Return the stock images that the edge and the data tier run; of this machine's own server it needs none."""
-    if place.environment.is_local:
-        return ()
-    data = (each for each in place.stack.data.values() if isinstance(each, (Postgres, Redis)))
-    edge = (EDGE_IMAGE,) if place.stack.site is not None and not place.environment.edge.is_host else ()
-    return (*edge, *dict.fromkeys(f"{service.engine}:{service.version}" for service in data))
+    return () if place.environment.is_local else tuple(dict.fromkeys(_stock_run(place)))
 
 
 def registry_port() -> int:
@@ -64,18 +60,25 @@ def stock_of(place: Place, *, building: bool = True) -> Iterator[str]:
     """Yield the images that a stack takes from a hub or a stand-in, each once or more."""
     stack = place.stack
     if stack.site is not None:
-        yield EDGE_IMAGE
-    if any(wish.tls.acme is not None for wish in stack.certificates(place.environment_name)):
-        yield CERTBOT_IMAGE
+        yield EDGE_IMAGE  # which also reads the sites of the server's own Nginx before that does
+    yield from _stock_run(place)
     if stack.build and stack.registry is None:
         yield "registry:2"
-    for service in stack.data.values():
-        if isinstance(service, (Postgres, Redis)):
-            yield f"{service.engine}:{service.version}"
     for spec in stack.build.values() if building else ():
         dockerfile = place.folder / spec.context / spec.dockerfile
         text = dockerfile.read_text(encoding="utf-8", errors="replace") if dockerfile.is_file() else ""
         yield from (image for image in _FROM.findall(text) if image in stock_images.STOCK)
+
+
+def _stock_run(place: Place) -> Iterator[str]:
+    stack, environment = place.stack, place.environment
+    if stack.site is not None and not environment.edge.is_host:
+        yield EDGE_IMAGE
+    if any(wish.tls.acme is not None for wish in stack.certificates(place.environment_name)):
+        yield CERTBOT_IMAGE
+    for service in stack.data.values():
+        if isinstance(service, (Postgres, Redis)):
+            yield f"{service.engine}:{service.version}"
 
 
 def render_neutral(place: Place, images: Mapping[str, str], engine_version: tuple[int, int]) -> Rendered:

@@ -31,6 +31,7 @@ _OTHER_PORTS: Final = ("REGISTRY", "ACME", "ACME_ROOTS", "NAMES")
 _START: Final = 180.0
 _QUICK: Final = 30.0
 _STOP_WITHIN: Final = 1
+_PAUSE: Final = 0.1
 
 
 def up(project: Path, console: Console, *, name: str, bare: bool, dry: bool = False) -> None:
@@ -57,7 +58,8 @@ def up(project: Path, console: Console, *, name: str, bare: bool, dry: bool = Fa
             shown.conclude(sandbox.compose_project)
         with steps.step("log in") as shown:
             found = {each.service: each for each in engine.project(sandbox.compose_project)}
-            _introduce(host, sandbox, {each: found[each] for each in (*_SERVERS, _BARE) if each in found})
+            issuing = found["acme"].published[commands.ACME_ROOTS_PORT]
+            _introduce(host, sandbox, {each: found[each] for each in (*_SERVERS, _BARE) if each in found}, issuing)
             shown.conclude(", ".join(servers))
     engine.close()
     _say_how_to_go_on(console, sandbox)
@@ -107,7 +109,7 @@ def _start(host: LocalHost, sandbox: Sandbox, services: Sequence[str], environ: 
         ) from None
 
 
-def _introduce(host: LocalHost, sandbox: Sandbox, servers: Mapping[str, Container]) -> None:
+def _introduce(host: LocalHost, sandbox: Sandbox, servers: Mapping[str, Container], issuing: int) -> None:
     """Write what `ssh` needs, prove that it lets one in, and let every name mean the first server."""
     with ThreadPoolExecutor(len(servers)) as pool:
         keys = dict(zip(servers, pool.map(lambda each: _host_key(host, sandbox, each), servers), strict=True))
@@ -115,7 +117,7 @@ def _introduce(host: LocalHost, sandbox: Sandbox, servers: Mapping[str, Containe
     authority = _file_in(host, sandbox.container("acme"), commands.ACME_CA)
     files = {
         known: "".join(f"{name} {key}\n" for name, key in keys.items()).encode(),
-        sandbox.folder / "acme-ca.pem": authority,
+        sandbox.folder / "acme-ca.pem": authority + b"\n" + _issuer(issuing, authority),
     }
     host.write({PurePosixPath(path): File(content, 0o600) for path, content in files.items()})
     first = servers[_SERVERS[0]]
@@ -129,6 +131,28 @@ def _introduce(host: LocalHost, sandbox: Sandbox, servers: Mapping[str, Containe
             "the sandbox's servers run, and let nobody in over SSH",
             fix=f"ssh -v -F {sandbox.ssh_config} {next(iter(servers))}",
         )
+
+
+def _issuer(port: int, authority: bytes) -> bytes:
+    """Return the CA of what the ACME server issues: another one at each of its starts. Raises NotReady."""
+    import ssl
+    import time
+    import urllib.request
+
+    trusted = ssl.create_default_context(cadata=authority.decode())
+    deadline = time.monotonic() + _QUICK
+    while True:
+        try:
+            with urllib.request.urlopen(f"https://127.0.0.1:{port}/roots/0", timeout=5, context=trusted) as answer:
+                content: bytes = answer.read()
+                return content
+        except OSError as error:  # it tells nobody when it is ready
+            if time.monotonic() > deadline:
+                raise NotReady(
+                    f"the sandbox's ACME server does not answer on port {port}: {error}",
+                    fix="invoke sandbox.down, then invoke sandbox.up",
+                ) from None
+            time.sleep(_PAUSE)
 
 
 def _lets_in(host: LocalHost, sandbox: Sandbox, known: Path, ways: Mapping[str, tuple[str, int]]) -> bool:

@@ -13,6 +13,7 @@ USER: Final = "deploy"
 
 HOST_KEY: Final = "/etc/ssh/ssh_host_ed25519_key.pub"
 ACME_CA: Final = "/test/certs/pebble.minica.pem"
+ACME_ROOTS_PORT: Final = 15000
 _SEED_LABEL: Final = "org.wharfinger.seed"
 
 

@@ -147,11 +147,12 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     yield from recovery
     yield UploadRelease(release.id, wanted.files)
     with_data = bool(stack.data) and _data_differs(wanted, observed, layout)
-    if wanted.stock and (edge or with_data):
+    certificates = tuple(certificate_steps(wanted.certificates, observed, layout))
+    if wanted.stock and (edge or with_data or certificates):
         yield Supply(wanted.stock, wanted.port)
     yield Pull(images)
     yield from edge
-    yield from certificate_steps(wanted.certificates, observed, layout)
+    yield from certificates
     yield from route_steps(wanted.routes, wanted.environment, observed, layout)
     observed = dataclasses.replace(observed, trust=wanted.certificates.trust)
     if with_data:
