@@ -61,12 +61,14 @@ def _short(facts: Mapping[str, Any]) -> dict[str, Any]:
     state = {name: facts["State"][name] for name in _STATE}
     if "Health" in facts["State"]:
         state["Health"] = {"Status": facts["State"]["Health"]["Status"]}
-    networks = facts["NetworkSettings"]["Networks"]
+    settings = facts["NetworkSettings"]
+    networks = {name: {"IPAddress": each["IPAddress"]} for name, each in settings["Networks"].items()}
     return {
         "Id": facts["Id"],
+        "Image": facts["Image"],
         "Name": facts["Name"],
         "RestartCount": facts["RestartCount"],
         "Config": {"Labels": facts["Config"]["Labels"], "Image": facts["Config"]["Image"]},
         "State": state,
-        "NetworkSettings": {"Networks": {name: {"IPAddress": each["IPAddress"]} for name, each in networks.items()}},
+        "NetworkSettings": {"Networks": networks, "Ports": settings.get("Ports")},
     }
