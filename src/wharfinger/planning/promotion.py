@@ -122,7 +122,8 @@ def taken_over(verified: Stack, here: Stack) -> Stack:
     """
     environments = here.model_dump(by_alias=True)["environments"]
     try:
-        return Stack.model_validate({**verified.model_dump(by_alias=True), "environments": environments})
+        fitting = Stack.model_validate({**verified.model_dump(by_alias=True), "environments": environments})
+        return fitting.model_copy(update={"environments": here.environments})  # with what no file holds
     except ValidationError as error:
         raise InvalidInput(
             "`environments` of stack.yaml does not fit the release that is to be promoted",
