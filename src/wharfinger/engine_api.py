@@ -81,7 +81,11 @@ class EngineApi:
                 except (OSError, http.client.HTTPException):
                     connection.close()  # the engine has ended it meanwhile
             connection = self._connection()
-            return connection, _answer(connection, target)
+            try:
+                return connection, _answer(connection, target)
+            except BaseException:
+                connection.close()
+                raise
         except (OSError, http.client.HTTPException) as error:
             raise NotReady(
                 f"{self._host}: no Docker Engine answers: {getattr(error, 'strerror', None) or error}",

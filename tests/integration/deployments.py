@@ -190,7 +190,7 @@ def make(folder: Path, source: Path, name: str, registry: str) -> Deployment:
     lines = [
         f"registry: {registry}" if line.startswith("registry:") else line
         for line in text.replace(f"name: {old_name}\n", f"name: {name}\n", 1).splitlines()
-        if not line.startswith("    edge:")
+        if not line.startswith("    edge: {")
     ]
     if not any(line.startswith("registry:") for line in lines):
         lines.insert(1, f"registry: {registry}")

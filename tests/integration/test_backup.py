@@ -193,6 +193,7 @@ class LosingHost(LocalHost):
     """A host whose disk loses the end of what was written to it."""
 
     def __init__(self, lost: int) -> None:
+        super().__init__()
         self._lost = lost
 
     def run_to_file(

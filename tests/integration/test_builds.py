@@ -47,6 +47,7 @@ class Recording(LocalHost):
     """This machine, and a record of every command that it was told to run."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.commands: list[tuple[str, ...]] = []
 
     def run(self, argv: Sequence[str], **more: Any) -> Completed:

@@ -129,7 +129,9 @@ def test_nobody_outside_the_data_network_gets_in_and_nobody_inside_gets_out(tier
 def test_a_deploy_with_changed_files_leaves_a_running_database_alone(tier: DataTier) -> None:
     before = [tier.inspect(service)["State"]["StartedAt"] for service in SERVICES]
 
-    tier.write(sevra(name=tier.stack.name, data={**DATA, "postgres": {"engine": "postgres", "mem_limit": "300m"}}))
+    changed = {**DATA, "postgres": {"engine": "postgres", "mem_limit": "300m"}}
+    environments = {tier.layout.target.environment: {"server": "local", "domain": "tier.localhost"}}
+    tier.write(sevra(name=tier.stack.name, data=changed, environments=environments))
     tier.up()
 
     assert [tier.inspect(service)["State"]["StartedAt"] for service in SERVICES] == before

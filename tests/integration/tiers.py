@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import secrets
 import subprocess
@@ -37,6 +38,7 @@ def status_of(*argv: str) -> int:
     return HOST.run(("docker", *argv), timeout=60, check=False).status
 
 
+@functools.cache
 def engine() -> Engine:
     """Return this machine's engine."""
     return Engine(None, host="local")
@@ -102,7 +104,9 @@ def data_tier(
 ) -> Iterator[DataTier]:
     """Yield a data tier whose files lie under `folder`; afterwards it is gone, with its volumes."""
     target = Target("wharfinger-test", f"t{secrets.token_hex(4)}")
-    tier = DataTier(sevra(name=target.stack, data=dict(data)), Layout(PurePosixPath(folder), target))
+    environments = {target.environment: {"server": "local", "domain": "tier.localhost"}}
+    stack = sevra(name=target.stack, data=dict(data), environments=environments)
+    tier = DataTier(stack, Layout(PurePosixPath(folder), target))
     Path(tier.layout.data).mkdir(parents=True)
     environment = Path(tier.layout.data / ".env")
     environment.touch(mode=0o600)

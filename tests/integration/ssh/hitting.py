@@ -15,7 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from wharfinger.cli import main
 from wharfinger.hosts.remote import RemoteHost
@@ -23,9 +23,15 @@ from wharfinger.hosts.remote import RemoteHost
 
 def _master() -> int:
     """Return the process that holds the connection whose socket lies in this operator's folder."""
-    listed = subprocess.run(("ps", "-eo", "pid,args"), capture_output=True, text=True, check=True).stdout
-    sockets = f"ssh: {os.environ['XDG_RUNTIME_DIR']}/"
-    return next(int(line.split()[0]) for line in listed.splitlines() if sockets in line and "[mux]" in line)
+    sockets = [
+        path
+        for path in Path(os.environ["XDG_RUNTIME_DIR"]).glob("wharfinger-*/*")
+        if not path.suffix and path.is_socket()
+    ]
+    asked = [("ssh", "-o", f"ControlPath={path}", "-O", "check", "anywhere") for path in sockets]
+    said = [subprocess.run(argv, capture_output=True, text=True, check=False, timeout=10).stderr for argv in asked]
+    (master,) = (int(text.partition("pid=")[2].partition(")")[0]) for text in said if "pid=" in text)
+    return master
 
 
 def run(point: str, words: list[str]) -> None:
