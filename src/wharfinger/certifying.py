@@ -34,11 +34,11 @@ def wanted(place: Place, *, touch: bool) -> Certificates:
     """
     wishes = place.stack.certificates(place.environment_name)
     if not wishes:
-        return Certificates()
+        return _of_own_nginx(place)
     authority = local_ca.of_user()
     held = authority.ensure(datetime.now(UTC)) if touch and any(one.tls.local for one in wishes) else None
     root = held or authority.certificate()
-    authorities = {one.name: _authorities(place, one) for one in wishes if one.tls.acme and one.tls.acme.ca}
+    authorities = {one.name: _authorities(place, one.tls.private_ca) for one in wishes if one.tls.private_ca}
     if root is not None:
         authorities |= {one.name: root.encode() for one in wishes if one.tls.local}
     served_by_site = place.stack.site is not None and place.environment.tls is not None
@@ -51,14 +51,21 @@ def wanted(place: Place, *, touch: bool) -> Certificates:
     )
 
 
-def _authorities(place: Place, wish: Wish) -> bytes:
-    assert wish.tls.acme is not None  # noqa: S101 - callers ask first
-    path = place.folder / (wish.tls.acme.ca or "")
+def _of_own_nginx(place: Place) -> Certificates:
+    """Return what there is to know of a certificate that the server's own Nginx serves with: whom to trust."""
+    tls, site = place.environment.tls, place.target.name
+    if place.stack.site is None or tls is None or tls.private_ca is None:
+        return Certificates()
+    return Certificates(authorities={site: _authorities(place, tls.private_ca)}, site=site)
+
+
+def _authorities(place: Place, file: str) -> bytes:
+    path = place.folder / file
     content = path.read_bytes() if path.is_file() else b""
     if certificates.read(content) is None:
         raise InvalidInput(
-            f"{path}: `acme.ca` names no PEM file of CA certificates",
-            fix="put it there, or correct `acme.ca` in stack.yaml",
+            f"{path}: `ca` names no PEM file of CA certificates",
+            fix="put it there, or correct `ca` in stack.yaml",
         )
     return content
 

@@ -24,6 +24,7 @@ from wharfinger.model.sandbox import DEFAULT, Sandbox
 _HOME: Final = "org.wharfinger.sandbox"
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _SERVERS: Final = ("vps1", "vps2")
+_WITH_NGINX: Final = _SERVERS[1]
 _BARE: Final = "bare"
 _OTHERS: Final = ("registry", "acme", "names")
 _PORTS: Final = ("VPS1_SSH", "VPS1_HTTP", "VPS1_HTTPS", "VPS2_SSH", "VPS2_HTTP", "VPS2_HTTPS", "BARE_SSH")
@@ -118,6 +119,7 @@ def _introduce(host: LocalHost, sandbox: Sandbox, servers: Mapping[str, Containe
     files = {
         known: "".join(f"{name} {key}\n" for name, key in keys.items()).encode(),
         sandbox.folder / "acme-ca.pem": authority + b"\n" + _issuer(issuing, authority),
+        sandbox.folder / f"{_WITH_NGINX}-ca.pem": _file_in(host, sandbox.container(_WITH_NGINX), commands.OWN_CA),
     }
     host.write({PurePosixPath(path): File(content, 0o600) for path, content in files.items()})
     first = servers[_SERVERS[0]]
@@ -201,7 +203,14 @@ def down(project: Path, console: Console, *, name: str, dry: bool = False) -> No
     with console.steps(("remove",)) as steps, steps.step("remove") as shown:
         argv = compose.down(sandbox.compose_project, volumes=True, stop_within=_STOP_WITHIN)
         host.run(argv, timeout=_START, on_line=shown.note)
-        for file in ("id_ed25519", "id_ed25519.pub", "known_hosts", "ssh_config", "acme-ca.pem"):
+        for file in (
+            "id_ed25519",
+            "id_ed25519.pub",
+            "known_hosts",
+            "ssh_config",
+            "acme-ca.pem",
+            f"{_WITH_NGINX}-ca.pem",
+        ):
             host.remove(PurePosixPath(sandbox.folder / file))
         if sandbox.folder.is_dir() and not any(sandbox.folder.iterdir()):
             sandbox.folder.rmdir()

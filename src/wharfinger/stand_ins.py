@@ -41,7 +41,7 @@ BASES: Final = ("debian:trixie-slim", "debian:forky-slim", "debian:bookworm-slim
 
 _ARGUMENTS: Final[Mapping[str, Mapping[str, str]]] = {
     "postgres:15": {"BASE": "debian:bookworm-slim", "MAJOR": "15"},
-    "wharfinger/server:12": {"BASE": "debian:bookworm-slim"},
+    "wharfinger/server:12": {"BASE": "debian:bookworm-slim", "KIND": "nginx"},
     "wharfinger/server:13-bare": {"KIND": "bare"},
     "wharfinger/server:12-bare": {"BASE": "debian:bookworm-slim", "KIND": "bare"},
 }

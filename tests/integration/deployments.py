@@ -189,8 +189,7 @@ def make(folder: Path, source: Path, name: str, registry: str) -> Deployment:
     old_name = text.partition("name: ")[2].partition("\n")[0]
     lines = [
         f"registry: {registry}" if line.startswith("registry:") else line
-        for line in text.replace(f"name: {old_name}\n", f"name: {name}\n", 1).splitlines()
-        if not line.startswith("    edge: {")
+        for line in without(text.replace(f"name: {old_name}\n", f"name: {name}\n", 1), "edge").splitlines()
     ]
     if not any(line.startswith("registry:") for line in lines):
         lines.insert(1, f"registry: {registry}")
@@ -199,3 +198,8 @@ def make(folder: Path, source: Path, name: str, registry: str) -> Deployment:
     lines[lines.index(domain) : lines.index(domain) + 1] = [f"    domain: {made.domain}", edge]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return made
+
+
+def without(text: str, key: str) -> str:
+    """Return a stack file without a key of its environments, and whatever is below that."""
+    return re.sub(rf"^    {key}:.*\n(?:     .*\n)*", "", text, flags=re.MULTILINE)

@@ -20,14 +20,17 @@ _WITHIN = 300
 _ENVIRONMENTS = """\
 environments:
   first: {server: vps1, domain: first.example.com}
-  second: {server: vps2, domain: second.example.com}
+  second: {server: vps2, domain: second.example.com, edge: {http_port: 8080, https_port: 8443}}
   fresh: {server: bare, domain: fresh.example.com}
 """
 
 
 @dataclass(frozen=True)
 class TestSandbox:
-    """A sandbox of a project of its own, whose stack has an environment on each server: first, second and fresh."""
+    """A sandbox of a project of its own, whose stack has an environment on each server: first, second and fresh.
+
+    The second server has an Nginx of its own, beside whose ports an edge takes others.
+    """
 
     __test__ = False
     project: Path

@@ -13,6 +13,8 @@ from tests.integration import sandboxes
 from tests.integration.deployments import docker
 from tests.integration.sandboxes import TestSandbox
 
+from wharfinger import certificates
+
 SERVERS = ("vps1", "vps2")
 UP_WITHIN = 30.0
 
@@ -25,6 +27,14 @@ def test_everything_of_it_is_up_and_said_so(sandbox: TestSandbox) -> None:
         **dict.fromkeys(("vps1", "vps2", "bare"), "healthy"),
         **dict.fromkeys(("acme", "names", "registry"), "running"),
     }
+
+
+def test_the_second_server_has_an_nginx_of_its_own_with_certificates_of_a_ca_that_is_written_down(
+    sandbox: TestSandbox,
+) -> None:
+    assert "Welcome to nginx!" in sandbox.ssh("vps2", "curl --silent http://127.0.0.1/")
+    chain = sandbox.ssh("root@vps2", "cat /etc/letsencrypt/live/zenkar.example.com/fullchain.pem").encode()
+    assert certificates.is_signed_by(chain, sandbox.ssh_config.with_name("vps2-ca.pem").read_bytes())
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -47,7 +47,7 @@ def test_a_server_that_has_docker_keeps_its_settings_and_its_containers(sandbox:
         assert sandbox.ssh("vps2", "docker inspect --format '{{.State.Health.Status}}' wharfinger-edge-nginx-1") == (
             "healthy"
         )
-        unknown = "curl --silent --output /dev/null --write-out '%{http_code} %{size_download}' http://127.0.0.1/"
+        unknown = "curl --silent --output /dev/null --write-out '%{http_code} %{size_download}' http://127.0.0.1:8080/"
         assert sandbox.ssh("vps2", unknown, check=False) == "000 0"  # closed without an answer: Nginx' 444
 
         again = sandbox.wharfinger("server.setup", "--env", "second", "--login", "root").stderr

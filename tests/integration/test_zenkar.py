@@ -1,15 +1,25 @@
-"""Zenkar from local to staging to production: three commands, behind a server's own Nginx, beside a legacy site."""
+"""Zenkar from local to staging to production: three commands, behind a server's own Nginx, beside a legacy site.
+
+First on this machine, then, as it is described, on a server of the sandbox.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.deployments import REPOSITORY, Deployment, docker, free_ports
+from tests.integration.deployments import REPOSITORY, Deployment, docker, free_ports, without
 from tests.integration.own_nginx import OwnNginx, own_nginx
+from tests.integration.sandboxes import TestSandbox
+
+from wharfinger.commands.sandbox import address_in
+
+DOMAINS = ("staging.zenkar.example.com", "zenkar.example.com")
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +27,8 @@ def made(make_deployment: Callable[[Path], Deployment]) -> Deployment:
     """Zenkar as it is described, on ports and names that only this test has."""
     deployment = make_deployment(REPOSITORY / "stacks" / "zenkar")
     path = deployment.folder / "stack.yaml"
-    lines, ports = path.read_text(encoding="utf-8").splitlines(), iter(free_ports(11))
+    text = without(path.read_text(encoding="utf-8"), "tls").replace("server: vps2", "server: local")
+    lines, ports = text.splitlines(), iter(free_ports(11))
     edge = (
         f"    edge: {{kind: host, bind: 127.0.0.1, http_port: {next(ports)}, "
         f"command: [docker, exec, {deployment.name}-own-nginx, nginx]}}"
@@ -69,7 +80,7 @@ def test_every_environment_serves_the_built_frontend_and_the_api(zenkar: Deploym
     assert script.startswith("/assets/"), "Vite built it"
     assert "immutable" in zenkar.request(script).headers["Cache-Control"]
     assert zenkar.request("/api/health").json() == {"status": "healthy", "database": "connected"}
-    for domain in ("staging.zenkar.example.com", "zenkar.example.com"):
+    for domain in DOMAINS:
         assert nginx.get(domain)[1] == page, "the same build everywhere"
         assert [car["plate"] for car in api(nginx, domain, "cars")] == ["ZK 100", "ZK 200"]
     assert nginx.get("odoo.example.com") == (200, "a legacy of odoo.example.com\n")
@@ -96,3 +107,71 @@ def test_staging_and_production_are_apart(zenkar: Deployment, nginx: OwnNginx) -
     table = json.loads(zenkar.wharfinger("ports", "--json").stdout)
     ours = [entry for entry in table if entry["what"].startswith(("backend", "frontend", "db"))]
     assert len({entry["port"] for entry in ours}) == len(ours) == 10
+
+
+@pytest.fixture
+def described(make_deployment: Callable[[Path], Deployment]) -> Deployment:
+    """Zenkar's staging and production as they are described, under another name."""
+    source = REPOSITORY / "stacks" / "zenkar"
+    made = dataclasses.replace(make_deployment(source), environ={"WHARFINGER_ROOT": ""})
+    kept, given = (
+        (folder / "stack.yaml").read_text(encoding="utf-8").partition("\n  staging:\n")
+        for folder in (made.folder, source)
+    )
+    (made.folder / "stack.yaml").write_text("".join((kept[0], *given[1:])), encoding="utf-8")
+    return made
+
+
+@pytest.fixture
+def servers(described: Deployment) -> Iterator[TestSandbox]:
+    """A sandbox that its project takes for the usual one."""
+    sandbox = TestSandbox(described.project, described.name)
+    usual = sandbox.ssh_config.parents[1]
+    try:
+        sandbox.wharfinger("sandbox.up", "--name", sandbox.name)
+        for name in ("ssh_config", "vps2-ca.pem"):
+            (usual / name).symlink_to(sandbox.ssh_config.with_name(name))
+        yield sandbox
+    finally:
+        sandbox.wharfinger("sandbox.down", "--name", sandbox.name)
+        assert sandbox.left() == []
+
+
+@pytest.mark.long
+def test_it_runs_on_the_sandbox_in_three_commands_beside_what_was_there(
+    described: Deployment, servers: TestSandbox
+) -> None:
+    own = "cat /etc/nginx/nginx.conf /etc/nginx/*.d/* /etc/nginx/sites-enabled/* | sha256sum"
+    before = servers.ssh("root@vps2", own)
+    described.wharfinger("deploy", "--env", "staging")
+    described.wharfinger("promote", "--from", "staging", "--to", "production", "--yes")
+
+    address = address_in(servers.ssh_config.read_text(encoding="utf-8"), "vps2")
+    authority = servers.ssh_config.with_name("vps2-ca.pem")
+
+    def get(domain: str, path: str = "/") -> str:
+        there = ("--noproxy", "*", "--cacert", str(authority), "--resolve", f"{domain}:443:{address}")
+        asked = ("curl", "--silent", "--show-error", "--fail", *there, f"https://{domain}{path}")
+        return subprocess.run(asked, capture_output=True, text=True, timeout=30, check=True).stdout
+
+    for domain in DOMAINS:
+        assert "<title>Zenkar</title>" in get(domain)
+        assert json.loads(get(domain, "/api/health")) == {"status": "healthy", "database": "connected"}
+    assert "Here before Wharfinger came" in get("odoo.zenkar.example.com")
+    assert "Welcome to nginx!" in servers.ssh("vps2", "curl --silent http://127.0.0.1/"), "the server's default site"
+    assert servers.ssh("root@vps2", own) == before
+
+    table = json.loads(described.wharfinger("ports", "--json").stdout)
+    there = {entry["port"]: entry for entry in table if entry["server"] == "vps2"}
+    assert {3000, 3001, 3100, 3101, 5173, 5174, 5273, 5274, 5432, 5433} < set(there)
+    assert there[8069]["what"] == "route to odoo.zenkar.example.com"
+    assert all(there[port]["listening"] for port in (80, 443, 5432, 5433, 8069))
+    assert not servers.ssh("vps2", "docker ps --quiet --filter name=wharfinger-edge"), "no edge in a container"
+    assert "up to date" in described.wharfinger("deploy", "--env", "staging").stderr
+
+
+@pytest.mark.long
+def test_who_deploys_there_may_test_and_reload_nginx_and_nothing_else(servers: TestSandbox) -> None:
+    servers.ssh("vps2", "sudo -n nginx -T -q && sudo -n nginx -s reload")
+    for more in ("nginx -c /tmp/mine.conf", "nginx -s stop", "true"):
+        assert servers.ssh("vps2", f"sudo -n {more} 2>/dev/null || echo refused", check=False) == "refused"

@@ -81,10 +81,25 @@ def test_an_acme_server_of_the_public_needs_no_further_trust(authority: Authorit
 
 def test_a_private_one_brings_its_cas_or_is_refused(authority: Authority, tmp_path: Path) -> None:
     asked = place({"acme": {"ca": "ca.pem"}}, tmp_path)
-    with pytest.raises(InvalidInput, match=r"`acme\.ca` names no PEM file"):
+    with pytest.raises(InvalidInput, match="`ca` names no PEM file"):
         certifying.wanted(asked, touch=True)
     (tmp_path / "ca.pem").write_text(Authority(tmp_path / "theirs").ensure(NOW))
     assert certifying.wanted(asked, touch=True).trust == (tmp_path / "ca.pem").read_text()
+
+
+@pytest.mark.parametrize("edge", ["container", "host"])
+def test_an_own_one_that_no_public_ca_signed_brings_its_cas_too(
+    authority: Authority, tmp_path: Path, edge: str
+) -> None:
+    ca = Authority(tmp_path / "theirs").ensure(NOW)
+    (tmp_path / "ca.pem").write_text(ca)
+    environment = {"server": "vps2", "domain": DOMAIN, "edge": edge, "tls": {"certificate": "own", "ca": "ca.pem"}}
+    environment |= {"ports": {"api": [3000, 3100], "worker": [3001, 3101]}} if edge == "host" else {}
+    asked = Place(tmp_path, tmp_path, sevra(environments={"production": environment}), "production")
+    assert certifying.wanted(asked, touch=True).trust == ca
+    (tmp_path / "ca.pem").unlink()
+    with pytest.raises(InvalidInput, match="`ca` names no PEM file"):
+        certifying.wanted(asked, touch=True)
 
 
 def test_an_own_certificate_that_cannot_serve_is_refused_with_all_reasons(

@@ -12,6 +12,7 @@ USER: Final = "deploy"
 """Whom the sandbox's servers let deploy: in the group docker, and nothing more."""
 
 HOST_KEY: Final = "/etc/ssh/ssh_host_ed25519_key.pub"
+OWN_CA: Final = "/etc/letsencrypt/ca.pem"
 ACME_CA: Final = "/test/certs/pebble.minica.pem"
 ACME_ROOTS_PORT: Final = 15000
 _SEED_LABEL: Final = "org.wharfinger.seed"

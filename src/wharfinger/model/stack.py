@@ -333,6 +333,7 @@ class Stack(Model):
             *self._names_served_twice(),
             *self._reserved_name(),
             *self._unfit_ports(),
+            *self._certificates_elsewhere(),
         )
         if problems:
             raise Disagreement(problems)
@@ -412,6 +413,19 @@ class Stack(Model):
                     if route.service not in environment.ports:
                         text = f"the host's own Nginx finds {route.service} only on a port; give it two in `ports`"
                         yield ("environments", name, "edge"), text
+
+    def _certificates_elsewhere(self) -> Iterator[Problem]:
+        for name, environment in self.environments.items():
+            if environment.edge.is_host:
+                continue
+            routes = enumerate(environment.edge.routes)
+            found = (
+                (("environments", name, "tls"), environment.tls),
+                *((("environments", name, "edge", "routes", index, "tls"), route.tls) for index, route in routes),
+            )
+            for place, tls in found:
+                if tls is not None and (tls.certificate or "").startswith("/"):
+                    yield place, "only the server's own Nginx finds a certificate by a whole path; give a name"
 
     def _wrong_with_ports(self, environment: Environment, service: str, ports: tuple[int, ...]) -> Iterator[str]:
         if len(set(ports)) < len(ports):

@@ -17,8 +17,9 @@ LETS_ENCRYPT: Final = "https://acme-v02.api.letsencrypt.org/directory"
 Source = Literal["own", "acme", "local"]
 """Who makes a certificate: the user, an ACME server, or this machine's local CA."""
 
-CertificateName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)]
-"""A name that is safe as a folder."""
+_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+CertificateName = Annotated[str, StringConstraints(pattern=rf"^({_NAME}|(/{_NAME})+)$", max_length=120)]
+"""A name that is safe as a folder, or the whole path of one."""
 
 
 class Acme(Model):
@@ -39,7 +40,12 @@ class Tls(Model):
     """How an environment's site serves HTTPS: with one of `certificate`, `acme` and `local`."""
 
     certificate: CertificateName | None = None
-    """The folder under the edge's `certs/` that holds fullchain.pem and privkey.pem; `certs.put` makes it."""
+    """The folder under the edge's `certs/` that holds fullchain.pem and privkey.pem; `certs.put` makes it.
+
+    For the server's own Nginx also the whole path of one.
+    """
+    ca: str | None = None
+    """For a `certificate` that no public CA signed: a PEM file in the stack's folder, of the CAs that checks trust."""
     acme: Acme | None = None
     local: bool = False
     """A certificate of this machine's own CA, which `certs.trust` makes browsers trust."""
@@ -52,7 +58,14 @@ class Tls(Model):
     def _one_source(self) -> Self:
         if sum((self.certificate is not None, self.acme is not None, self.local)) != 1:
             raise ValueError("one of `certificate`, `acme` and `local: true` says where the certificate comes from")
+        if self.ca is not None and self.certificate is None:
+            raise ValueError("`ca` belongs to a `certificate` of your own; `acme` has one itself")
         return self
+
+    @property
+    def private_ca(self) -> str | None:
+        """The file of the CAs which only this stack knows of; None: there is none."""
+        return self.acme.ca if self.acme is not None else self.ca
 
     @property
     def source(self) -> Source:

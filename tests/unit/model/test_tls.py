@@ -34,6 +34,9 @@ def test_none_or_two_sources_are_refused(section: dict[str, Any]) -> None:
     [
         {"certificate": "../keys"},
         {"certificate": "a/b"},
+        {"certificate": "/etc/../keys"},
+        {"certificate": "/etc/keys; include x"},
+        {"acme": {}, "ca": "ca.pem"},
         {"acme": {"directory": "http://acme.example.com/dir"}},
         {"acme": {"email": "nobody"}},
         {"acme": {"directory": "https://acme.example.com/dir --hook"}},
@@ -105,3 +108,16 @@ def test_a_name_that_is_served_already_is_no_route(domain: str) -> None:
     }
     with pytest.raises(ValidationError, match="the site, or another route, has this name"):
         sevra(environments={"local": environment})
+
+
+@pytest.mark.parametrize(("edge", "is_found"), [("host", True), ("container", False)])
+def test_a_whole_path_is_for_the_servers_own_nginx_only(edge: str, is_found: bool) -> None:
+    tls = {"certificate": "/etc/letsencrypt/live/a.example.com"}
+    route = {"domain": "odoo.example.com", "to": "127.0.0.1:8069", "tls": tls}
+    environment = {"server": "vps2", "domain": "a.example.com", "tls": tls, "edge": {"kind": edge, "routes": [route]}}
+    environment |= {"ports": {"api": [3000, 3100], "worker": [3001, 3101]}} if is_found else {}
+    if is_found:
+        sevra(environments={"production": environment})
+        return
+    with pytest.raises(ValidationError, match=r"production\.edge\.routes\.0\.tls: only the server's own Nginx"):
+        sevra(environments={"production": environment})
