@@ -78,6 +78,7 @@ def test_changed_routes_are_shown_and_change_without_a_release(pebble: Deploymen
     assert pebble.status()["release"] == release
 
 
+@pytest.mark.long
 def test_a_route_serves_on_through_a_deploy_that_fails_and_after_the_site_is_gone(pebble: Deployment) -> None:
     with pebble.edited("app.py", 'MODE = "good"', 'MODE = "wrong"'):
         pebble.deploy(status=7)

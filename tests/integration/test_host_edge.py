@@ -77,6 +77,7 @@ def test_both_environments_and_what_was_there_before_are_served(pebble: Deployme
     assert {"edge http", "postgres"} < listening
 
 
+@pytest.mark.long
 def test_a_deploy_switches_without_a_failed_request_and_goes_back_without_one(
     pebble: Deployment, nginx: OwnNginx
 ) -> None:
@@ -117,6 +118,7 @@ def test_what_is_for_wharfinger_itself_is_answered_to_this_machine_only(pebble: 
     assert nginx.get(asked, "/live", source="127.0.0.2")[0] == 404
 
 
+@pytest.mark.long
 def test_a_release_that_fails_leaves_the_old_one_serving(pebble: Deployment, nginx: OwnNginx) -> None:
     sites = {path.name: path.read_bytes() for path in (pebble.edge_folder / "host-sites").iterdir()}
     with pebble.edited("app.py", 'MODE = "good"', 'MODE = "wrong"'):
@@ -167,6 +169,7 @@ def test_databases_are_apart(pebble: Deployment) -> None:
     assert tables == "production_only"
 
 
+@pytest.mark.long
 def test_an_nginx_that_is_down_is_told_before_anything_starts(pebble: Deployment, nginx: OwnNginx) -> None:
     docker("stop", "--time", "5", nginx.container)
     try:

@@ -115,6 +115,7 @@ def test_a_checkout_that_has_moved_on_is_told_and_not_promoted(pebble: Deploymen
     assert "already up to date" in ran.stderr
 
 
+@pytest.mark.long
 def test_migrations_that_wait_are_listed(pebble: Deployment) -> None:
     path = pebble.folder / ".env.production"
     before = path.read_bytes()
@@ -128,6 +129,7 @@ def test_migrations_that_wait_are_listed(pebble: Deployment) -> None:
     assert not docker("ps", "--all", "--quiet", "--filter", f"name={pebble.name}-production-asks")
 
 
+@pytest.mark.long
 def test_a_tag_that_is_not_built_here_is_pinned_and_one_that_moved_refused(pebble: Deployment) -> None:
     tag = side(pebble)
     compose = (pebble.server.parent / "production/current/compose.yaml").read_text(encoding="utf-8")
@@ -162,6 +164,7 @@ def test_what_was_never_verified_is_refused(pebble: Deployment) -> None:
     assert "was never verified" in ran.stderr
 
 
+@pytest.mark.long
 def test_what_does_not_run_is_refused(pebble: Deployment) -> None:
     project = f"{pebble.name}-staging-{pebble.status('staging')['release']}"
     docker("stop", "--time", "1", f"{project}-web-1")

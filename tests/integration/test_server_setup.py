@@ -25,6 +25,7 @@ def test_who_may_not_become_root_is_refused(sandbox: TestSandbox) -> None:
     assert "--login root" in refused
 
 
+@pytest.mark.long
 def test_a_server_that_has_docker_keeps_its_settings_and_its_containers(sandbox: TestSandbox) -> None:
     """What differs is changed: log rotation, and the edge. Containers live on while the engine restarts."""
     sandbox.ssh("root@vps2", f"mkdir -p /etc/docker; cat >{DAEMON}", stdin='{"max-concurrent-uploads": 3}')

@@ -204,6 +204,7 @@ def chain_of(folder: Path, domains: tuple[str, ...], *, at: datetime | None = No
     return made
 
 
+@pytest.mark.long
 def test_a_certificate_that_ended_is_told_of_and_the_next_deploy_mends_it(secured: Secured, tmp_path: Path) -> None:
     pebble = secured.pebble
     expired = chain_of(tmp_path, (pebble.domain,), at=datetime.now(UTC) - timedelta(days=400))
@@ -251,6 +252,7 @@ def test_a_run_that_is_killed_amid_certificates_is_put_right(secured: Secured, p
     assert secured.certificate["domains"] == [pebble.domain]
 
 
+@pytest.mark.long
 def test_ones_own_certificate_is_checked_before_it_is_used(secured: Secured, tmp_path: Path) -> None:
     pebble = secured.pebble
     other = chain_of(tmp_path, ("other.example.com",))

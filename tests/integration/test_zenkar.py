@@ -73,6 +73,7 @@ def api(nginx: OwnNginx, domain: str, path: str) -> Any:
     return json.loads(body)
 
 
+@pytest.mark.long
 def test_every_environment_serves_the_built_frontend_and_the_api(zenkar: Deployment, nginx: OwnNginx) -> None:
     page = zenkar.request("/").body.decode()
     assert "<title>Zenkar</title>" in page
@@ -86,6 +87,7 @@ def test_every_environment_serves_the_built_frontend_and_the_api(zenkar: Deploym
     assert nginx.get("odoo.example.com") == (200, "a legacy of odoo.example.com\n")
 
 
+@pytest.mark.long
 def test_production_runs_what_staging_verified(zenkar: Deployment) -> None:
     releases = [
         json.loads((zenkar.server.parent / name / "current/release.json").read_text(encoding="utf-8"))
@@ -95,6 +97,7 @@ def test_production_runs_what_staging_verified(zenkar: Deployment) -> None:
     assert releases[1]["promoted"] == f"staging:{releases[0]['id']}"
 
 
+@pytest.mark.long
 def test_staging_and_production_are_apart(zenkar: Deployment, nginx: OwnNginx) -> None:
     psql = ("psql", "--no-align", "--tuples-only", "--command")
     databases = {name: f"{zenkar.name}-{name}-db" for name in ("staging", "production")}

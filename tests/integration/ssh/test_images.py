@@ -122,6 +122,7 @@ def test_two_runs_of_this_machine_may_borrow_the_same_port(host: SshHost, regist
     assert not reaches(host, port)
 
 
+@pytest.mark.long
 def test_stock_images_are_handed_over_where_no_hub_gives_them(
     far: SshServer, host: SshHost, registry: str, tmp_path: Path
 ) -> None:

@@ -107,6 +107,7 @@ def test_a_deploy_whose_connection_is_cut_connects_again_and_puts_it_right(pebbl
     assert serves(pebble) == after
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "point", [pytest.param("started StartApp"), pytest.param("started Switch", marks=pytest.mark.long)]
 )
@@ -127,6 +128,7 @@ def test_an_operator_who_vanished_is_seen_to_be_gone_from_another_machine(pebble
     assert serves(pebble) == after
 
 
+@pytest.mark.long
 def test_a_deploy_that_goes_on_elsewhere_keeps_others_out(pebble: Deployment, vps: SshServer) -> None:
     """Its lock names the operator and is held by a process of the server, which runs."""
     lock = pebble.server / "lock"
