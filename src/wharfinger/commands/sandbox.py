@@ -89,11 +89,6 @@ def ssh_config(servers: Mapping[str, tuple[str, int]], key: PurePath, known_host
     return "\n".join(lines) + "\n"
 
 
-def defines(config: str, name: str) -> bool:
-    """Whether an ssh_config of `ssh_config` leads to a server of that name."""
-    return address_in(config, name) is not None
-
-
 def address_in(config: str, name: str) -> str | None:
     """Return the address to which an ssh_config of `ssh_config` leads for a server; None where it knows none."""
     words = [line.split() for line in config.splitlines()]

@@ -26,10 +26,10 @@ def test_a_server_is_reached_by_its_own_key_and_no_other() -> None:
 
 
 def test_only_the_servers_that_are_named_are_the_sandboxs() -> None:
-    assert sandbox.defines(CONFIG, "vps1")
-    assert not sandbox.defines(CONFIG, "vps2")
-    assert not sandbox.defines(CONFIG, "vps")
-    assert not sandbox.defines("", "vps1")
+    assert sandbox.address_in(CONFIG, "vps1") is not None
+    assert sandbox.address_in(CONFIG, "vps2") is None
+    assert sandbox.address_in(CONFIG, "vps") is None
+    assert sandbox.address_in("", "vps1") is None
 
 
 def test_the_address_of_a_server_is_told() -> None:
