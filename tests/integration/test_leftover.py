@@ -16,14 +16,16 @@ HOST = LocalHost()
 
 @contextmanager
 def sleeper(*words: str, seconds: float = 60) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is known by these words of its command line."""
-    code = f"import time; time.sleep({seconds})"
-    process = subprocess.Popen((sys.executable, "-c", code, *words), process_group=0)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    """A process that is known by these words of its command line, which can be read only once it runs."""
+    code = f"import time; print(flush=True); time.sleep({seconds})"
+    command = (sys.executable, "-c", code, *words)
+    with subprocess.Popen(command, process_group=0, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_process_that_ends_by_itself_is_outwaited() -> None:

@@ -17,13 +17,18 @@ _DEATH_WITHIN: Final = 5.0
 def outwait(words: Sequence[tuple[str, ...]], *, within: float, end: bool) -> tuple[str, ...]:
     """Wait for the processes that `words` name; see `Host.left_running`."""
     deadline = time.monotonic() + within
-    for pid in tuple(_named(words)):
-        _ended(pid, deadline - time.monotonic())
-    if end:
-        for pid in tuple(_named(words)):
+    left = _named(words)
+    # Looked at again: one that was just being started had no argv yet, and one that ended may have started another.
+    while left and time.monotonic() < deadline:
+        for pid in left:
+            _ended(pid, deadline - time.monotonic())
+        left = _named(words)
+    if end and left:
+        for pid in left:
             _kill(pid)
             _ended(pid, _DEATH_WITHIN)
-    return tuple(" ".join(argv) for argv in _named(words).values())
+        left = _named(words)
+    return tuple(" ".join(argv) for argv in left.values())
 
 
 def _named(words: Sequence[tuple[str, ...]]) -> dict[int, tuple[str, ...]]:
