@@ -102,6 +102,14 @@ def test_trixie_comes_from_the_mirror_that_the_machine_already_trusts(
     assert bash(f"apt_sources() {{ echo '{tmp_path / name}'; }}; trixie_source").stdout == wanted
 
 
+@pytest.mark.parametrize("name", ["sources.list", "sources.list.d/debian.sources"])
+def test_debian_12_is_known_by_either_file_without_the_other(tmp_path: Path, name: str) -> None:
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / name).write_text("Suites: bookworm bookworm-updates\n")
+    assert bash(f"apt={tmp_path}; apt_has 'bookworm|oldstable'").returncode == 0
+    assert bash(f"apt={tmp_path}; apt_has trixie").returncode != 0
+
+
 def test_no_install_prints_the_commands_and_touches_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.list").write_text("deb http://mirror.example/debian bookworm main\n")
     result = bash(f"{BARE}\napt_sources() {{ echo '{tmp_path}/a.list'; }}; main --no-install deploy")
