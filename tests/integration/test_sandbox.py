@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from tests.integration import sandboxes
 from tests.integration.deployments import docker
 from tests.integration.sandboxes import TestSandbox
 
-from wharfinger import certificates
+from wharfinger import certificates, dotenv
 
 SERVERS = ("vps1", "vps2")
 UP_WITHIN = 30.0
@@ -25,7 +26,7 @@ def test_everything_of_it_is_up_and_said_so(sandbox: TestSandbox) -> None:
     states = {service["service"]: service["state"] for service in found["services"]}
     assert states == {
         **dict.fromkeys(("vps1", "vps2", "bare"), "healthy"),
-        **dict.fromkeys(("acme", "names", "registry"), "running"),
+        **dict.fromkeys(("acme", "names", "registry", "s3"), "running"),
     }
 
 
@@ -57,13 +58,35 @@ def test_engines_are_apart(sandbox: TestSandbox) -> None:
     assert len({*identities, docker("info", "--format", "{{.ID}}")}) == 3
 
 
-def test_containers_there_find_the_acme_server(sandbox: TestSandbox) -> None:
+def test_containers_there_find_the_acme_and_the_s3_server(sandbox: TestSandbox) -> None:
     sandbox.ssh("vps1", "docker network create look")
     try:
-        asked = "docker run --rm --network look nginx:1.30 curl --silent --insecure https://acme:14000/dir"
-        assert "newOrder" in sandbox.ssh("vps1", asked)
+        asked = "curl --silent --insecure https://acme:14000/dir --next --silent http://s3:9000/media"
+        answers = sandbox.ssh("vps1", f"docker run --rm --network look nginx:1.30 {asked}")
     finally:
         sandbox.ssh("vps1", "docker network rm look")
+    assert "newOrder" in answers
+    assert "<Error>" in answers, "S3 answers nobody without a key"
+
+
+def test_its_bucket_is_open_to_its_key_alone(sandbox: TestSandbox) -> None:
+    values = dotenv.parse(sandbox.ssh_config.with_name("values.env").read_text(encoding="utf-8"))
+    (port,) = (each["ports"]["9000"] for each in sandbox.status()["services"] if each["service"] == "s3")
+
+    def put(secret: str) -> str:
+        lines = (
+            f'url = "http://127.0.0.1:{port}/{values["S3_BUCKET"]}/hello.txt"',
+            'request = "PUT"',
+            'data = "hello"',
+            f'aws-sigv4 = "aws:amz:{values["S3_REGION"]}:s3"',
+            f'user = "{values["S3_ACCESS_KEY_ID"]}:{secret}"',
+        )
+        argv = ("curl", "--silent", "--noproxy", "*", "--write-out", "%{http_code}", "--config", "-")
+        done = subprocess.run(argv, input="\n".join(lines), capture_output=True, text=True, timeout=30, check=True)
+        return done.stdout
+
+    assert put(values["S3_SECRET_ACCESS_KEY"]) == "200"
+    assert "SignatureDoesNotMatch" in put("another")
 
 
 def test_the_acme_server_is_trusted_by_the_file_that_was_written(sandbox: TestSandbox) -> None:
@@ -76,7 +99,7 @@ def test_the_acme_server_is_trusted_by_the_file_that_was_written(sandbox: TestSa
 def test_its_secrets_are_the_users_alone(sandbox: TestSandbox) -> None:
     folder = sandbox.ssh_config.parent
     modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
-    assert modes["id_ed25519"] == modes["ssh_config"] == modes["known_hosts"] == 0o600
+    assert {modes[name] for name in ("id_ed25519", "ssh_config", "known_hosts", "values.env")} == {0o600}
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
