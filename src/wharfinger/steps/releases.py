@@ -45,6 +45,8 @@ class Record:
     release: str
     previous: str | None
     record: Release = field(repr=False)
+    left: Release | None = field(default=None, repr=False)
+    """The record of a release that a rollback leaves."""
     tidies: ClassVar[bool] = False
 
     @property
@@ -55,9 +57,14 @@ class Record:
     def run(self, world: World, shown: Shown) -> None:
         """Mark the release as successful and point `current` at it."""
         shown.note(self.release)
-        content = self.record.model_dump_json(indent=2).encode() + b"\n"
-        world.host.write({world.layout.release(self.release) / "release.json": File(content)}, awaited=False)
+        self._write(world, self.record)
         world.host.link(world.layout.current, f"releases/{self.release}")
+        if self.left is not None:  # last: one that still serves must not be marked
+            self._write(world, self.left)
+
+    def _write(self, world: World, record: Release) -> None:
+        content = record.model_dump_json(indent=2).encode() + b"\n"
+        world.host.write({world.layout.release(record.id) / "release.json": File(content)}, awaited=False)
 
     def undo(self, world: World) -> None:
         """Point `current` back."""

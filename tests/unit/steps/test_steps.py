@@ -141,6 +141,15 @@ def test_record_marks_success_before_it_points_current_there(previous: str | Non
     assert host.links == links
 
 
+def test_what_a_rollback_leaves_is_marked_once_it_no_longer_serves() -> None:
+    host = serving()
+
+    run_step(Record(NEW, OLD, release(NEW), release(OLD, left=True)), world(STACK, host))
+
+    assert [call[0] for call in host.calls] == ["write", "link", "write"]
+    assert json.loads(host.read(LAYOUT.release(OLD) / "release.json") or b"")["left"] is True
+
+
 def test_prune_removes_directories_before_images() -> None:
     host = serving()
     host.files[LAYOUT.backups / "postgres-1.dump"] = File(b"kept")
