@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,6 +147,9 @@ def test_releases_are_listed_and_an_unknown_one_is_refused(pebble: Deployment) -
 
 
 def test_only_so_many_successful_releases_are_kept(pebble: Deployment) -> None:
+    stray = f"{pebble.status()['services'][0]['image'].partition('@')[0]}:of-a-deploy-that-failed"
+    subprocess.run(("docker", "build", "--quiet", "--tag", stray, "-"), input=b"FROM scratch\nLABEL a=b\n", check=True)
+    docker("push", "--quiet", stray)
     for number in range(3):
         with pebble.edited("app.py", 'VERSION = "one"', f'VERSION = "kept {number}"'):
             pebble.deploy()
