@@ -54,15 +54,11 @@ def _ours(registry: str, shapes: list[str], rounds: int, rate: float) -> Iterato
             loaded = measuring.under_load(subject, shape, rate, "v0", act)
             _say(_line(loaded))
             yield loaded
-
-        def reload(course: measuring.Course) -> None:
-            for _ in range(2 * rounds):
-                course.do(subject.reload_edge)
-
-        loaded = measuring.under_load(subject, "alone", rate, "v0", reload)
-        loaded = dataclasses.replace(loaded, contender="edge reloads")
-        _say(_line(loaded))
-        yield loaded
+        for name, shape, path, act in measuring.around(subject, min(rounds, 3)):
+            loaded = measuring.under_load(subject, shape, rate, "v0", act, path=path)
+            loaded = dataclasses.replace(loaded, contender=name)
+            _say(_line(loaded))
+            yield loaded
 
 
 def _others(registry: str, shapes: list[str], rounds: int, rate: float) -> Iterator[Loaded]:
@@ -140,6 +136,8 @@ In the same run, the same app and Nginx by hand:
 `kept`: keep-alive clients that look for a closed connection and never retry. `alone`: a connection a request.
 `slow`: 1 of 25 takes 2 s. `uploads`: 1 of 50 sends 256 KiB in chunks over 1.6 s, in turn buffered by Nginx and
 streamed. `websockets`: 50 sockets that live 3 to 5 s and are closed by the client. The app exits at once on SIGTERM.
+`scaling`: from two replicas to three and back. `maintenance`: on and off; while it is on, a 503 with Retry-After is right
+and any other answer a failure, but on the health path, which passes.
 
 ![Latency around the switch](switch.svg)
 

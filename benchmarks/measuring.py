@@ -20,7 +20,7 @@ from tests.integration.deployments import REPOSITORY, docker
 
 from benchmarks.clients import Address, Http
 from benchmarks.contenders import Contender, Floor, PlainCompose, Timed, Wharfinger, timed
-from benchmarks.report import Load, Report, Shown, now
+from benchmarks.report import Closure, Load, Report, Shown, now
 
 REST: Final = 5.0
 BETWEEN: Final = 1.0
@@ -48,6 +48,7 @@ class Course:
     began: float
     shown: list[Shown]
     spans: list[Timed] = field(default_factory=list)
+    closures: list[Closure] = field(default_factory=list)
 
     def do(self, act: Callable[[], object], version: str | None = None) -> None:
         """Do something that brings a version into service (None: the same as before), and let the load go on."""
@@ -56,6 +57,13 @@ class Course:
         if version is not None:
             self.shown.append(done.shows(version))
         time.sleep(BETWEEN)
+
+    def close(self, on: Callable[[], object], off: Callable[[], object]) -> None:
+        """Put the site under maintenance and end that; meanwhile whoever asks is to be told when to come again."""
+        self.do(on)
+        self.do(off)
+        begun, ended = self.spans[-2:]
+        self.closures.append(Closure(begun.began, begun.ended, ended.began, ended.ended))
 
 
 def under_load(
@@ -69,7 +77,7 @@ def under_load(
         time.sleep(REST)
         rested = now()
         act(course)
-        report = load.finish()
+        report = load.finish().with_closures(course.closures)
     return Loaded(
         contender.name,
         shape,
@@ -123,6 +131,32 @@ def deploys_and_rollbacks(subject: Wharfinger, rounds: int) -> Callable[[Course]
     return act
 
 
+def around(subject: Wharfinger, rounds: int) -> Iterator[tuple[str, str, str, Callable[[Course], None]]]:
+    """Yield what else is done to a release that serves: its name, a load and a path, and what does it."""
+
+    def reload(course: Course) -> None:
+        for _ in range(2 * rounds):
+            course.do(subject.reload_edge)
+
+    def scale(course: Course) -> None:
+        for _ in range(rounds):
+            course.do(partial(subject.scale, 3))
+            course.do(partial(subject.scale, 2))
+
+    def maintain(course: Course) -> None:
+        for _ in range(rounds):
+            course.close(partial(subject.maintain, "on"), partial(subject.maintain, "off"))
+
+    def maintain_all_but(course: Course) -> None:
+        for state in ("on", "off") * rounds:
+            course.do(partial(subject.maintain, state))
+
+    yield "edge reloads", "alone", "/", reload
+    yield "scaling", "kept", "/", scale
+    yield "maintenance", "kept", "/", maintain
+    yield "maintenance, health path", "kept", "/health", maintain_all_but
+
+
 def there_and_back(subject: Contender, rounds: int) -> Callable[[Course], None]:
     """Return what puts v1, v0, v1, … into service."""
 
@@ -173,19 +207,40 @@ def wall_times(registry: str, rounds: int) -> WallTimes:
 
 
 def _parts(subject: Wharfinger, done: Timed) -> dict[str, float]:
-    """Return where a deploy's seconds went, as its journal and its own start and end tell."""
+    """Return where a deploy's seconds went, as its journal, the engine, and its own start and end tell."""
     newest = max((subject.deployment.server / "journal").glob("*-deploy.jsonl"))
     lines = [json.loads(line) for line in newest.read_text(encoding="utf-8").splitlines()]
     at = [datetime.datetime.fromisoformat(line["at"]).timestamp() for line in lines]
-    found = {"start, check, build nothing, observe, plan, lock, observe": at[0] - done.began}
+    found = {
+        "before the first step": at[0] - done.began,
+        "… of it Python starts and imports": timed(subject.only_start).seconds,
+    }
     began = at[0]
     for line, moment in zip(lines, at, strict=True):
         if line["event"] == "started":
             began = moment
         elif line["event"] == "done":
             found[line["verb"]] = found.get(line["verb"], 0.0) + moment - began
+            if line["verb"] == "StartApp":
+                found |= _parts_of_start(subject, began, moment)
     found["sum up and exit"] = done.ended - at[-1]
     return found
+
+
+def _parts_of_start(subject: Wharfinger, began: float, ended: float) -> dict[str, float]:
+    """Return how long Compose took to ask for a container, Docker to start it, and the app to be known healthy."""
+    label = f"label=org.wharfinger.stack={subject.deployment.name}"
+    wanted = ("type=container", label, "event=create", "event=start", "event=health_status")
+    filters = (word for each in wanted for word in ("--filter", each))
+    span = ("--since", f"{began:.6f}", "--until", f"{ended:.6f}")
+    events = docker("events", *span, *filters, "--format", "{{.TimeNano}} {{.Action}}").splitlines()
+    at = {action: int(nanoseconds) / 1e9 for nanoseconds, _, action in (line.partition(" ") for line in events)}
+    created, started, healthy = at["create"], at["start"], at["health_status: healthy"]
+    return {
+        "… of it Compose, until it creates the container": created - began,
+        "… of it Docker, until it runs": started - created,
+        "… of it the app (0.9 s), until Docker finds it healthy": healthy - started,
+    }
 
 
 @dataclass(frozen=True)
