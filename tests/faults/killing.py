@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tests.integration import forked
 from tests.integration.deployments import REPOSITORY, Deployment, docker
 
 PAUSE = 0.02
@@ -72,17 +73,8 @@ def recovered(deployment: Deployment, how: str, *, containers: Collection[str] =
 def hit(deployment: Deployment, points: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a process that signals hit; return how it ended."""
     environ = {"WHARFINGER_ROOT": str(deployment.project / "server"), "NO_COLOR": "1"}
-    path = f"{REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    return subprocess.run(
-        (sys.executable, "-m", "tests.faults.dying", points, *words),
-        cwd=deployment.project,
-        env={**os.environ, **environ, "PYTHONPATH": path},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_WITHIN,
-        check=False,
-    )
+    argv = ("tests.faults.dying", points, *words)
+    return forked.run(argv, cwd=deployment.project, env={**os.environ, **environ}, timeout=_WITHIN)
 
 
 def in_a_terminal_closed_at(deployment: Deployment, verb: str, *words: str) -> None:

@@ -9,12 +9,13 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from tests.integration import forked
 
 REPOSITORY: Final = Path(__file__).parents[2]
 PEBBLE: Final = Path(__file__).parent / "pebble"
@@ -91,16 +92,8 @@ class Deployment:
         """Run the real command in the project; fail unless it exits as expected (None: as it likes)."""
         added = {"WHARFINGER_ROOT": str(self.project / "server"), "NO_COLOR": "1"}
         added |= {**self.environ, **(environ or {})}
-        done = subprocess.run(
-            (sys.executable, "-m", "wharfinger", *words),
-            cwd=self.project,
-            env={**os.environ, **added},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_DEPLOY_WITHIN,
-            check=False,
-        )
+        argv, env = ("wharfinger", *words), {**os.environ, **added}
+        done = forked.run(argv, cwd=self.project, env=env, timeout=_DEPLOY_WITHIN)
         assert "Traceback" not in done.stderr, done.stderr
         assert status is None or done.returncode == status, f"{words} exited {done.returncode}:\n{done.stderr}"
         return Ran(done.returncode, done.stdout, done.stderr)

@@ -7,13 +7,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.integration import forked
 from tests.integration.deployments import PEBBLE, Ran, docker
 
 _WITHIN = 300
@@ -49,16 +49,7 @@ class TestSandbox:
     def wharfinger(self, *words: str, status: int = 0) -> Ran:
         """Run the real command in the project; fail unless it exits as expected."""
         added = {"NO_COLOR": "1", "WHARFINGER_SSH_CONFIG": str(self.ssh_config), "SSH_AUTH_SOCK": ""}
-        done = subprocess.run(
-            (sys.executable, "-m", "wharfinger", *words),
-            cwd=self.project,
-            env=os.environ | added,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_WITHIN,
-            check=False,
-        )
+        done = forked.run(("wharfinger", *words), cwd=self.project, env=os.environ | added, timeout=_WITHIN)
         assert "Traceback" not in done.stderr, done.stderr
         assert done.returncode == status, f"{words} exited {done.returncode}:\n{done.stderr}"
         return Ran(done.returncode, done.stdout, done.stderr)

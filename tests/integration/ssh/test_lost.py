@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.deployments import PEBBLE, REPOSITORY, Deployment, docker
+from tests.integration import forked
+from tests.integration.deployments import PEBBLE, Deployment, docker
 from tests.integration.ssh.conftest import stage
 from tests.integration.ssh.servers import SshServer
 
@@ -51,17 +51,8 @@ def change(deployment: Deployment) -> str:
 
 
 def hit(deployment: Deployment, point: str, *words: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join((str(REPOSITORY), os.environ.get("PYTHONPATH", "")))
-    return subprocess.run(
-        (sys.executable, "-m", "tests.integration.ssh.hitting", point, *words),
-        cwd=deployment.project,
-        env={**os.environ, **deployment.environ, "PYTHONPATH": path, "NO_COLOR": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    env = {**os.environ, **deployment.environ, "NO_COLOR": "1"}
+    return forked.run(("tests.integration.ssh.hitting", point, *words), cwd=deployment.project, env=env, timeout=240)
 
 
 def serves(deployment: Deployment) -> str:

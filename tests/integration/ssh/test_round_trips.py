@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.deployments import REPOSITORY, Deployment
+from tests.integration import forked
+from tests.integration.deployments import Deployment
 from tests.integration.ssh.servers import SshServer
 
 SESSIONS = 1
@@ -34,18 +33,10 @@ def waits(counted: dict[str, Any]) -> list[str]:
 
 def deploy(deployment: Deployment, file: Path) -> dict[str, Any]:
     """Deploy, and return what went over SSH."""
-    path = os.pathsep.join((str(REPOSITORY), os.environ.get("PYTHONPATH", "")))
+    argv = ("tests.integration.ssh.counting", str(file), "deploy", "--env", "staging")
+    env = {**os.environ, **deployment.environ, "NO_COLOR": "1"}
     began = time.monotonic()
-    done = subprocess.run(
-        (sys.executable, "-m", "tests.integration.ssh.counting", str(file), "deploy", "--env", "staging"),
-        cwd=deployment.project,
-        env={**os.environ, **deployment.environ, "PYTHONPATH": path, "NO_COLOR": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    done = forked.run(argv, cwd=deployment.project, env=env, timeout=240)
     assert done.returncode == 0, done.stderr
     counted: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return counted | {"seconds": time.monotonic() - began, "said": done.stderr}
