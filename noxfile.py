@@ -24,6 +24,8 @@ os.environ.setdefault("UV_SYSTEM_CERTS", "1")
 for pip_name, uv_name in {"PIP_CERT": "SSL_CERT_FILE", "PIP_INDEX_URL": "UV_DEFAULT_INDEX"}.items():
     if pip_name in os.environ:
         os.environ.setdefault(uv_name, os.environ[pip_name])
+# The tests run hundreds of our commands: each would compile all of this checkout anew, which takes as long as the rest.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def install(session: nox.Session, lock: str, *, project: bool = True) -> None:
