@@ -83,7 +83,7 @@ def stacks(session: nox.Session, stack: str) -> None:
     ensure_stock_images(session)
     session.chdir(folder)
     session.run("mypy")
-    session.run("pytest", "-n", "auto", "--dist", "loadfile", "tests", *session.posargs)
+    session.run("pytest", "-n", str(2 * (os.cpu_count() or 1)), "--dist", "loadfile", "tests", *session.posargs)
 
 
 @nox.session
@@ -129,19 +129,14 @@ def wheel(session: nox.Session) -> None:
 
 
 @nox.session
-def docs(session: nox.Session) -> None:
-    """Commands, files and tables of the documents; the README's own stack is deployed as it says."""
-    install(session, "dev")
-    session.run("pytest", "tests/docs", *session.posargs)
-
-
-@nox.session
 def integration(session: nox.Session) -> None:
-    """Against a real engine, real databases and a real Nginx; what takes long is left to `faults`."""
+    """Against a real engine, databases and Nginx, and what the documents show; what takes long is left to `faults`."""
     install(session, "dev")
     ensure_stock_images(session)
-    quick = ("-m", "not long", "tests/integration", "tests/faults")
-    session.run("pytest", "-n", "auto", "--dist", "loadfile", *quick, *session.posargs)
+    # A test waits about as long as it computes, so that there is work for more than the cores; the longest files first.
+    workers = ("-n", str(1 + (os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder")
+    folders = ("tests/faults", "tests/docs", "tests/integration/ssh", "tests/integration")
+    session.run("pytest", *workers, "-m", "not long", *folders, *session.posargs)
 
 
 @nox.session(default=False)
