@@ -10,7 +10,8 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2026.10"
-nox.options.default_venv_backend = "uv"
+# Most sessions need what `./run test` has installed beside Nox: requirements/dev.txt and this project.
+nox.options.default_venv_backend = "none"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
 nox.options.error_on_external_run = True
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parent
 TYPED = ("src", "tests", "docs", "benchmarks", "compose", "noxfile.py", "tasks.py")
 STACKS = sorted(path.parent.name for path in ROOT.glob("stacks/*/tests"))
 
+os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
 # uv reads neither pip's settings nor, by default, the machine's own certificates.
 os.environ.setdefault("UV_SYSTEM_CERTS", "1")
 for pip_name, uv_name in {"PIP_CERT": "SSL_CERT_FILE", "PIP_INDEX_URL": "UV_DEFAULT_INDEX"}.items():
@@ -51,7 +53,6 @@ def shell_scripts(session: nox.Session) -> list[str]:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, types, layers and shell scripts."""
-    install(session, "dev")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy", *TYPED)
@@ -62,19 +63,17 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def unit(session: nox.Session) -> None:
     """What needs no engine, no network and no other process."""
-    install(session, "dev")
     session.run("pytest", "-n", "auto", "tests/unit", *session.posargs)
 
 
 @nox.session
 def golden(session: nox.Session) -> None:
     """Rendered files against those we keep, and against the programs that will read them."""
-    install(session, "dev")
     ensure_stock_images(session)
     session.run("pytest", "-n", "auto", "tests/golden", *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend="uv")
 @nox.parametrize("stack", STACKS)
 def stacks(session: nox.Session, stack: str) -> None:
     """A worked stack's own types and tests, in the environment that its own pinned requirements make."""
@@ -86,7 +85,7 @@ def stacks(session: nox.Session, stack: str) -> None:
     session.run("pytest", "-n", str(2 * (os.cpu_count() or 1)), "--dist", "loadfile", "tests", *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend="uv")
 def gixy(session: nox.Session) -> None:
     """Nginx configuration as it is rendered, for known security mistakes."""
     install(session, "gixy")
@@ -112,7 +111,7 @@ def _edge_with_one_site(edge: Path, site: Path, copy: Path) -> Path:
     return copy / "nginx.conf"
 
 
-@nox.session
+@nox.session(venv_backend="uv")
 def wheel(session: nox.Session) -> None:
     """The wheel, installed without this checkout, works from another folder."""
     install(session, "runtime", project=False)
@@ -131,7 +130,6 @@ def wheel(session: nox.Session) -> None:
 @nox.session
 def integration(session: nox.Session) -> None:
     """Against a real engine, databases and Nginx, and what the documents show; what takes long is left to `faults`."""
-    install(session, "dev")
     ensure_stock_images(session)
     # A test waits about as long as it computes, so that there is work for more than the cores; the longest files first.
     workers = ("-n", str(1 + (os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder")
@@ -142,7 +140,6 @@ def integration(session: nox.Session) -> None:
 @nox.session(default=False)
 def faults(session: nox.Session) -> None:
     """Everything that can go wrong in a deploy, a kill at every step of one, and all other tests that take long."""
-    install(session, "dev")
     ensure_stock_images(session)
     kills = ("tests/faults/test_kill_points.py", "tests/faults/test_kill_around.py")
     others = ("tests/faults", *(f"--ignore={path}" for path in kills))
@@ -158,7 +155,6 @@ def faults(session: nox.Session) -> None:
 @nox.session
 def load(session: nox.Session) -> None:
     """A deploy and a rollback under each shape of load: no request is lost or late. `bench` is the long version."""
-    install(session, "dev")
     ensure_stock_images(session)
     session.run("pytest", "-m", "not long", "tests/load", *session.posargs)
 
@@ -166,7 +162,6 @@ def load(session: nox.Session) -> None:
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Deploys and rollbacks under load against plain Compose and the floor; `-- --short` does each once."""
-    install(session, "dev")
     ensure_stock_images(session)
     session.run("python", "-m", "benchmarks", *session.posargs)
 
@@ -174,7 +169,6 @@ def bench(session: nox.Session) -> None:
 @nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Compile the pinned requirements anew; `-- --upgrade` takes the newest versions."""
-    install(session, "dev", project=False)
     project = ("pyproject.toml", "requirements/build.in")
     sources = {
         "runtime": project,

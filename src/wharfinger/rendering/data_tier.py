@@ -84,7 +84,7 @@ def _read(base: str) -> str:
 
 @cache
 def _command(base: str, text: str) -> tuple[str, ...]:
-    """Return the command that a file of `compose/` gives its service: read once, though a deploy renders three times."""
+    """Return the command that a file of `compose/` gives its service; a deploy asks for it three times."""
     from ruamel.yaml import YAML
 
     return tuple(YAML(typ="safe", pure=True).load(text)["services"][base]["command"])
