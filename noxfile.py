@@ -18,6 +18,8 @@ nox.options.error_on_external_run = True
 
 ROOT = Path(__file__).parent
 TYPED = ("src", "tests", "docs", "benchmarks", "compose", "noxfile.py", "tasks.py")
+# Tests with an engine wait a good part of their time: one worker more than there are cores keeps these busy.
+WAITING_WORKERS = str(1 + (os.cpu_count() or 1))
 STACKS = sorted(path.parent.name for path in ROOT.glob("stacks/*/tests"))
 
 os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
@@ -82,7 +84,7 @@ def stacks(session: nox.Session, stack: str) -> None:
     ensure_stock_images(session)
     session.chdir(folder)
     session.run("mypy")
-    session.run("pytest", "-n", str(2 * (os.cpu_count() or 1)), "--dist", "loadfile", "tests", *session.posargs)
+    session.run("pytest", "-n", WAITING_WORKERS, "--dist", "loadfile", "tests", *session.posargs)
 
 
 @nox.session(venv_backend="uv")
@@ -131,10 +133,9 @@ def wheel(session: nox.Session) -> None:
 def integration(session: nox.Session) -> None:
     """Against a real engine, databases and Nginx, and what the documents show; what takes long is left to `faults`."""
     ensure_stock_images(session)
-    # A test waits about as long as it computes, so that there is work for more than the cores; the longest files first.
-    workers = ("-n", str(1 + (os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder")
-    folders = ("tests/faults", "tests/docs", "tests/integration/ssh", "tests/integration")
-    session.run("pytest", *workers, "-m", "not long", *folders, *session.posargs)
+    folders = ("tests/faults", "tests/docs", "tests/integration/ssh", "tests/integration")  # the longest files first
+    options = ("--dist", "loadfile", "--no-loadscope-reorder", "-m", "not long")
+    session.run("pytest", "-n", WAITING_WORKERS, *options, *folders, *session.posargs)
 
 
 @nox.session(default=False)
@@ -149,7 +150,7 @@ def faults(session: nox.Session) -> None:
         ("--dist", "loadfile", *others),
         ("--dist", "loadfile", "-m", "long", "tests/integration", "tests/load"),
     ):
-        session.run("pytest", "-n", "auto", *words, *session.posargs, success_codes=none)
+        session.run("pytest", "-n", WAITING_WORKERS, *words, *session.posargs, success_codes=none)
 
 
 @nox.session
