@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import contenders, measuring
+from benchmarks import contenders, measuring, wall_times
 from benchmarks.chart import Row, chart
 from benchmarks.contenders import Floor, PlainCompose
 from benchmarks.load import SHAPES
-from benchmarks.measuring import Cached, Loaded, WallTimes
+from benchmarks.measuring import Cached, Loaded
+from benchmarks.wall_times import WallTimes
 
 HERE = Path(__file__).parent
 
@@ -31,7 +32,7 @@ def main() -> int:
     shapes = options.shapes.split(",")
     registry = contenders.prepare_machine()
 
-    times = measuring.wall_times(registry, options.wall_rounds or (3 if options.short else 10))
+    times = wall_times.measure(registry, options.wall_rounds or (3 if options.short else 10))
     _say(f"deploy {times.ratio('deploy'):.2f}x, rollback {times.ratio('rollback'):.2f}x the floor")
     ours = list(_ours(registry, shapes, rounds, options.rate))
     others = list(_others(registry, shapes, min(rounds, 3), options.rate))
@@ -54,15 +55,11 @@ def _ours(registry: str, shapes: list[str], rounds: int, rate: float) -> Iterato
             loaded = measuring.under_load(subject, shape, rate, "v0", act)
             _say(_line(loaded))
             yield loaded
-
-        def reload(course: measuring.Course) -> None:
-            for _ in range(2 * rounds):
-                course.do(subject.reload_edge)
-
-        loaded = measuring.under_load(subject, "alone", rate, "v0", reload)
-        loaded = dataclasses.replace(loaded, contender="edge reloads")
-        _say(_line(loaded))
-        yield loaded
+        for name, shape, path, act in measuring.around(subject, min(rounds, 3)):
+            loaded = measuring.under_load(subject, shape, rate, "v0", act, path=path)
+            loaded = dataclasses.replace(loaded, contender=name)
+            _say(_line(loaded))
+            yield loaded
 
 
 def _others(registry: str, shapes: list[str], rounds: int, rate: float) -> Iterator[Loaded]:
@@ -140,6 +137,8 @@ In the same run, the same app and Nginx by hand:
 `kept`: keep-alive clients that look for a closed connection and never retry. `alone`: a connection a request.
 `slow`: 1 of 25 takes 2 s. `uploads`: 1 of 50 sends 256 KiB in chunks over 1.6 s, in turn buffered by Nginx and
 streamed. `websockets`: 50 sockets that live 3 to 5 s and are closed by the client. The app exits at once on SIGTERM.
+`scaling`: from two replicas to three and back. `maintenance`: on and off; while it is on, a 503 with Retry-After is
+right and any other answer a failure, but on the health path, which passes.
 
 ![Latency around the switch](switch.svg)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import http
 import json
 import os
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ CHUNKS: Final = 16
 CHUNK: Final = bytes(range(256)) * 64
 _OK: Final = range(200, 300)
 _SHA256: Final = hashlib.sha256(CHUNK * CHUNKS).hexdigest()
+CLOSED: Final = "closed for maintenance"
+"""The problem of a request that was refused, and told when to come again."""
 _CLOSE: Final = 0x88
 _TEXT: Final = 0x81
 
@@ -208,6 +211,8 @@ class WebSocket:
 
 def _version(answer: tuple[int, dict[str, str], bytes]) -> str:
     status, headers, _ = answer
+    if status == http.HTTPStatus.SERVICE_UNAVAILABLE and "retry-after" in headers:
+        raise Failed(CLOSED)
     if status not in _OK:
         raise Failed(str(status))
     return headers.get("x-version", "")

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -134,6 +135,19 @@ class Wharfinger:
         """Roll back."""
         to = () if self.base is None else ("--to", self.base)
         self.deployment.wharfinger("rollback", "--env", "local", "--yes", *to)
+
+    def only_start(self) -> None:
+        """Start Python and import what a deploy does, and end."""
+        words = (sys.executable, "-c", "import wharfinger.cli, wharfinger.deploying, ruamel.yaml, jinja2")
+        subprocess.run(words, check=True, timeout=_COMMAND_WITHIN)
+
+    def scale(self, count: int) -> None:
+        """Run so many replicas."""
+        self.deployment.wharfinger("scale", f"web={count}", "--env", "local")
+
+    def maintain(self, state: str) -> None:
+        """Begin (`on`) or end (`off`) maintenance."""
+        self.deployment.wharfinger("maintenance", state, "--env", "local")
 
     def reload_edge(self) -> None:
         """Reload its Nginx."""

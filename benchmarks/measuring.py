@@ -1,10 +1,8 @@
-"""What is measured: requests around switches, wall times, and the micro-cache."""
+"""What is measured under load, around switches and all else that is done to what serves; and the micro-cache."""
 
 from __future__ import annotations
 
 import asyncio
-import datetime
-import json
 import os
 import statistics
 import tempfile
@@ -20,7 +18,7 @@ from tests.integration.deployments import REPOSITORY, docker
 
 from benchmarks.clients import Address, Http
 from benchmarks.contenders import Contender, Floor, PlainCompose, Timed, Wharfinger, timed
-from benchmarks.report import Load, Report, Shown, now
+from benchmarks.report import Closure, Load, Report, Shown, now
 
 REST: Final = 5.0
 BETWEEN: Final = 1.0
@@ -48,6 +46,7 @@ class Course:
     began: float
     shown: list[Shown]
     spans: list[Timed] = field(default_factory=list)
+    closures: list[Closure] = field(default_factory=list)
 
     def do(self, act: Callable[[], object], version: str | None = None) -> None:
         """Do something that brings a version into service (None: the same as before), and let the load go on."""
@@ -56,6 +55,13 @@ class Course:
         if version is not None:
             self.shown.append(done.shows(version))
         time.sleep(BETWEEN)
+
+    def close(self, on: Callable[[], object], off: Callable[[], object]) -> None:
+        """Put the site under maintenance and end that; meanwhile whoever asks is to be told when to come again."""
+        self.do(on)
+        self.do(off)
+        begun, ended = self.spans[-2:]
+        self.closures.append(Closure(begun.began, begun.ended, ended.began, ended.ended))
 
 
 def under_load(
@@ -69,7 +75,7 @@ def under_load(
         time.sleep(REST)
         rested = now()
         act(course)
-        report = load.finish()
+        report = load.finish().with_closures(course.closures)
     return Loaded(
         contender.name,
         shape,
@@ -123,6 +129,32 @@ def deploys_and_rollbacks(subject: Wharfinger, rounds: int) -> Callable[[Course]
     return act
 
 
+def around(subject: Wharfinger, rounds: int) -> Iterator[tuple[str, str, str, Callable[[Course], None]]]:
+    """Yield what else is done to a release that serves: its name, a load and a path, and what does it."""
+
+    def reload(course: Course) -> None:
+        for _ in range(2 * rounds):
+            course.do(subject.reload_edge)
+
+    def scale(course: Course) -> None:
+        for _ in range(rounds):
+            course.do(partial(subject.scale, 3))
+            course.do(partial(subject.scale, 2))
+
+    def maintain(course: Course) -> None:
+        for _ in range(rounds):
+            course.close(partial(subject.maintain, "on"), partial(subject.maintain, "off"))
+
+    def maintain_all_but(course: Course) -> None:
+        for state in ("on", "off") * rounds:
+            course.do(partial(subject.maintain, state))
+
+    yield "edge reloads", "alone", "/", reload
+    yield "scaling", "kept", "/", scale
+    yield "maintenance", "kept", "/", maintain
+    yield "maintenance, health path", "kept", "/health", maintain_all_but
+
+
 def there_and_back(subject: Contender, rounds: int) -> Callable[[Course], None]:
     """Return what puts v1, v0, v1, … into service."""
 
@@ -132,60 +164,6 @@ def there_and_back(subject: Contender, rounds: int) -> Callable[[Course], None]:
                 course.do(partial(subject.put, version), version)
 
     return act
-
-
-@dataclass(frozen=True)
-class WallTimes:
-    """Seconds of each act, all taken in turn so that a busy machine hits all alike; and where a deploy's went."""
-
-    seconds: dict[str, list[float]]
-    parts: dict[str, float]
-
-    def median(self, act: str) -> float:
-        """Return an act's median."""
-        return statistics.median(self.seconds[act])
-
-    def ratio(self, act: str) -> float:
-        """Return the median of an act's ratio to the floor of the same round."""
-        pairs = zip(self.seconds[act], self.seconds["floor"], strict=True)
-        return statistics.median(mine / floor for mine, floor in pairs)
-
-
-def wall_times(registry: str, rounds: int) -> WallTimes:
-    """Time deploys of one web service at rest, with the images built."""
-    acts: dict[str, list[float]] = {act: [] for act in ("floor", "deploy", "rollback", "no-op", "plain")}
-    parts: list[dict[str, float]] = []
-    with ours(registry, 1, rounds + 1) as subject:
-        images = {f"v{number}": subject.build(f"v{number}") for number in range(2)}
-        subject.choose("v0")
-        with by_hand(Floor, images, 1) as floor, by_hand(PlainCompose, images, 1) as plain:
-            for number in range(1, rounds + 1):
-                other = f"v{number % 2}"
-                acts["floor"].append(timed(lambda: floor.put(other)).seconds)  # noqa: B023 - called at once
-                done = timed(lambda: subject.put(f"v{number}"))  # noqa: B023
-                acts["deploy"].append(done.seconds)
-                parts.append(_parts(subject, done))
-                acts["no-op"].append(timed(lambda: subject.put(f"v{number}")).seconds)  # noqa: B023
-                acts["rollback"].append(timed(subject.back).seconds)
-                acts["plain"].append(timed(lambda: plain.put(other)).seconds)  # noqa: B023
-    names = dict.fromkeys(name for part in parts for name in part)
-    return WallTimes(acts, {name: statistics.median(part.get(name, 0.0) for part in parts) for name in names})
-
-
-def _parts(subject: Wharfinger, done: Timed) -> dict[str, float]:
-    """Return where a deploy's seconds went, as its journal and its own start and end tell."""
-    newest = max((subject.deployment.server / "journal").glob("*-deploy.jsonl"))
-    lines = [json.loads(line) for line in newest.read_text(encoding="utf-8").splitlines()]
-    at = [datetime.datetime.fromisoformat(line["at"]).timestamp() for line in lines]
-    found = {"start, check, build nothing, observe, plan, lock, observe": at[0] - done.began}
-    began = at[0]
-    for line, moment in zip(lines, at, strict=True):
-        if line["event"] == "started":
-            began = moment
-        elif line["event"] == "done":
-            found[line["verb"]] = found.get(line["verb"], 0.0) + moment - began
-    found["sum up and exit"] = done.ended - at[-1]
-    return found
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,17 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+from benchmarks.clients import CLOSED
 
 REPOSITORY: Final = Path(__file__).parents[1]
 LATE: Final = 1.0
 """Seconds after it was due by which a request has to be answered; what is slow by nature gets that on top."""
 NATURE: Final = {"slow": 2.0, "upload": 1.6, "stream": 1.6}
+_REFUSED: Final = "refused"
 HONEST: Final = 0.05
 """How late, in seconds, the generator itself may send 99 of 100 requests."""
 
@@ -53,6 +56,26 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class Closure:
+    """When a site was under maintenance; seconds since the epoch."""
+
+    closing: float
+    closed: float
+    """From when on whoever asks is to be refused."""
+    opening: float
+    opened: float
+    """From when on whoever asks is to be served."""
+
+    def read(self, sample: Sample) -> Sample:
+        """Return a sample as it counts: refused is right while it is closed, and the only thing that is."""
+        if sample.problem == CLOSED and sample.ended > self.closing and sample.asked < self.opened:
+            return replace(sample, kind=_REFUSED, problem="")
+        if not sample.problem and sample.asked > self.closed and sample.ended < self.opening:
+            return replace(sample, problem="passed")
+        return sample
+
+
+@dataclass(frozen=True)
 class Report:
     """The samples of one load, counted."""
 
@@ -73,9 +96,16 @@ class Report:
         count = 0
         for sample in self.samples:
             known = [index for index, moment in enumerate(shown) if moment.since <= sample.asked]
-            if known and not sample.problem:
+            if known and not sample.problem and sample.kind != _REFUSED:
                 count += sample.version not in {moment.version for moment in shown[known[-1] : known[-1] + 2]}
         return count
+
+    def with_closures(self, closures: Iterable[Closure]) -> Report:
+        """Return the samples as they count where nobody but the health path passes during maintenance."""
+        samples = list(self.samples)
+        for closure in closures:
+            samples = [closure.read(sample) for sample in samples]
+        return Report(samples)
 
     def between(self, spans: Iterable[tuple[float, float]]) -> Report:
         """Return the samples that were due in any of the spans."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
@@ -65,12 +66,10 @@ def json_schema() -> dict[str, Any]:
 
 
 def _parse(path: Path, shown: Path) -> Any:
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError
 
     try:
-        text = path.read_text(encoding="utf-8")
-        document = YAML().load(text)
+        document = _document(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidInput(f"{shown}: {error.strerror}", fix=f"create {shown}; README.md shows one") from None
     except UnicodeDecodeError as error:
@@ -85,6 +84,14 @@ def _parse(path: Path, shown: Path) -> Any:
     if not isinstance(document, Mapping):
         raise InvalidInput(f"{shown}:1:1: not a mapping of sections", fix="begin with `name: my-stack`")
     return document
+
+
+@cache
+def _document(text: str) -> Any:
+    """Return what a file says: read once, though a deploy asks again where its keys stand."""
+    from ruamel.yaml import YAML
+
+    return YAML().load(text)
 
 
 def _problems(error: ValidationError, document: Any) -> Iterable[tuple[tuple[int, int], str]]:

@@ -146,6 +146,7 @@ def test_releases_are_listed_and_an_unknown_one_is_refused(pebble: Deployment) -
     assert pebble.status()["release"] == current
 
 
+@pytest.mark.long
 def test_only_so_many_successful_releases_are_kept(pebble: Deployment) -> None:
     stray = f"{pebble.status()['services'][0]['image'].partition('@')[0]}:of-a-deploy-that-failed"
     subprocess.run(("docker", "build", "--quiet", "--tag", stray, "-"), input=b"FROM scratch\nLABEL a=b\n", check=True)

@@ -31,6 +31,15 @@ def test_listing_the_tasks_costs_hardly_more_than_invoke_itself(tmp_path: Path) 
     assert ours <= 1.5 * bare, f"{ours:.3f} s against {bare:.3f} s"
 
 
+def test_what_a_command_has_compiled_the_next_one_finds(tmp_path: Path) -> None:
+    """Invoke by itself would have every command compile all of Wharfinger anew."""
+    command = (sys.executable, "-m", "wharfinger", "schema")
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    kept = {"PYTHONPYCACHEPREFIX": str(tmp_path)}
+    subprocess.run(command, cwd=REPOSITORY, env=environ | kept, capture_output=True, check=True, timeout=60)
+    assert list(tmp_path.rglob("wharfinger/stackfile.*.pyc"))
+
+
 def test_a_deploy_that_changes_nothing_is_over_at_once(make_deployment: Callable[[Path], Deployment]) -> None:
     """At most 1.5 s, in one of a few tries: a slower one may be the machine's doing."""
     pebble = make_deployment(PEBBLE)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from benchmarks.clients import Address
+from benchmarks.clients import CLOSED, Address
 from benchmarks.load import Generator
-from benchmarks.report import Report, Sample, Shown
+from benchmarks.report import Closure, Report, Sample, Shown
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Version: v1\r\n\r\nok"
 KINDS = {
     "good": ANSWER,
     "broken": b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
+    "closed": b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n",
+    "down": b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
     "cut off": b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nok",
 }
 
@@ -39,7 +41,16 @@ def loaded(answer: bytes, *, shape: str = "alone", rate: float = 100, pause: flo
     return asyncio.run(against(answer, shape, rate, pause))
 
 
-@pytest.mark.parametrize(("kind", "problems"), [("good", {}), ("broken", {"502": 30}), ("cut off", {"reset": 30})])
+@pytest.mark.parametrize(
+    ("kind", "problems"),
+    [
+        ("good", {}),
+        ("broken", {"502": 30}),
+        ("down", {"503": 30}),
+        ("closed", {CLOSED: 30}),
+        ("cut off", {"reset": 30}),
+    ],
+)
 def test_every_answer_that_is_not_good_counts(kind: str, problems: dict[str, int]) -> None:
     report = loaded(KINDS[kind])
     assert (len(report.samples), dict(report.problems)) == (30, problems)
@@ -63,3 +74,29 @@ def test_an_old_version_counts_once_the_switch_was_reported_done() -> None:
 
     assert [wrong(9.0, "v0"), wrong(9.0, "v1"), wrong(11.0, "v1"), wrong(11.0, "v0")] == [0, 0, 0, 0]
     assert [wrong(11.0, "v2"), wrong(21.0, "v1"), wrong(21.0, "v0")] == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem", "counts"),
+    [
+        (2.0, "", []),
+        (2.0, CLOSED, [CLOSED]),
+        (11.0, "", []),
+        (11.0, CLOSED, []),
+        (15.0, "", ["passed"]),
+        (15.0, CLOSED, []),
+        (15.0, "503", ["503"]),
+        (21.0, "", []),
+        (21.0, CLOSED, []),
+        (30.0, "", []),
+        (30.0, CLOSED, [CLOSED]),
+    ],
+)
+def test_during_maintenance_refused_is_right_and_nothing_else(asked: float, problem: str, counts: list[str]) -> None:
+    """Either will do while the site is being closed (10 to 12) and opened (20 to 22)."""
+    sample = Sample(asked, asked, asked + 0.1, "kept", "" if problem else "v0", problem)
+
+    read = Report([sample]).with_closures([Closure(10.0, 12.0, 20.0, 22.0)])
+
+    assert list(read.problems) == counts
+    assert read.wrong([Shown(0.0, "v0")]) == 0
