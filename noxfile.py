@@ -10,15 +10,19 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2026.10"
-nox.options.default_venv_backend = "uv"
+# Most sessions need what `./run test` has installed beside Nox: requirements/dev.txt and this project.
+nox.options.default_venv_backend = "none"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
 nox.options.error_on_external_run = True
 
 ROOT = Path(__file__).parent
 TYPED = ("src", "tests", "docs", "benchmarks", "compose", "noxfile.py", "tasks.py")
+# Tests with an engine wait a good part of their time: one worker more than there are cores keeps these busy.
+WAITING_WORKERS = str(1 + (os.cpu_count() or 1))
 STACKS = sorted(path.parent.name for path in ROOT.glob("stacks/*/tests"))
 
+os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
 # uv reads neither pip's settings nor, by default, the machine's own certificates.
 os.environ.setdefault("UV_SYSTEM_CERTS", "1")
 for pip_name, uv_name in {"PIP_CERT": "SSL_CERT_FILE", "PIP_INDEX_URL": "UV_DEFAULT_INDEX"}.items():
@@ -51,7 +55,6 @@ def shell_scripts(session: nox.Session) -> list[str]:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, types, layers and shell scripts."""
-    install(session, "dev")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy", *TYPED)
@@ -62,19 +65,17 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def unit(session: nox.Session) -> None:
     """What needs no engine, no network and no other process."""
-    install(session, "dev")
     session.run("pytest", "-n", "auto", "tests/unit", *session.posargs)
 
 
 @nox.session
 def golden(session: nox.Session) -> None:
     """Rendered files against those we keep, and against the programs that will read them."""
-    install(session, "dev")
     ensure_stock_images(session)
     session.run("pytest", "-n", "auto", "tests/golden", *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend="uv")
 @nox.parametrize("stack", STACKS)
 def stacks(session: nox.Session, stack: str) -> None:
     """A worked stack's own types and tests, in the environment that its own pinned requirements make."""
@@ -83,10 +84,10 @@ def stacks(session: nox.Session, stack: str) -> None:
     ensure_stock_images(session)
     session.chdir(folder)
     session.run("mypy")
-    session.run("pytest", "-n", "auto", "--dist", "loadfile", "tests", *session.posargs)
+    session.run("pytest", "-n", WAITING_WORKERS, "--dist", "loadfile", "tests", *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend="uv")
 def gixy(session: nox.Session) -> None:
     """Nginx configuration as it is rendered, for known security mistakes."""
     install(session, "gixy")
@@ -112,7 +113,7 @@ def _edge_with_one_site(edge: Path, site: Path, copy: Path) -> Path:
     return copy / "nginx.conf"
 
 
-@nox.session
+@nox.session(venv_backend="uv")
 def wheel(session: nox.Session) -> None:
     """The wheel, installed without this checkout, works from another folder."""
     install(session, "runtime", project=False)
@@ -129,25 +130,17 @@ def wheel(session: nox.Session) -> None:
 
 
 @nox.session
-def docs(session: nox.Session) -> None:
-    """Commands, files and tables of the documents; the README's own stack is deployed as it says."""
-    install(session, "dev")
-    session.run("pytest", "tests/docs", *session.posargs)
-
-
-@nox.session
 def integration(session: nox.Session) -> None:
-    """Against a real engine, real databases and a real Nginx; what takes long is left to `faults`."""
-    install(session, "dev")
+    """Against a real engine, databases and Nginx, and what the documents show; what takes long is left to `faults`."""
     ensure_stock_images(session)
-    quick = ("-m", "not long", "tests/integration", "tests/faults")
-    session.run("pytest", "-n", "auto", "--dist", "loadfile", *quick, *session.posargs)
+    folders = ("tests/faults", "tests/docs", "tests/integration/ssh", "tests/integration")  # the longest files first
+    options = ("--dist", "loadfile", "--no-loadscope-reorder", "-m", "not long")
+    session.run("pytest", "-n", WAITING_WORKERS, *options, *folders, *session.posargs)
 
 
 @nox.session(default=False)
 def faults(session: nox.Session) -> None:
     """Everything that can go wrong in a deploy, a kill at every step of one, and all other tests that take long."""
-    install(session, "dev")
     ensure_stock_images(session)
     kills = ("tests/faults/test_kill_points.py", "tests/faults/test_kill_around.py")
     others = ("tests/faults", *(f"--ignore={path}" for path in kills))
@@ -157,13 +150,12 @@ def faults(session: nox.Session) -> None:
         ("--dist", "loadfile", *others),
         ("--dist", "loadfile", "-m", "long", "tests/integration", "tests/load"),
     ):
-        session.run("pytest", "-n", "auto", *words, *session.posargs, success_codes=none)
+        session.run("pytest", "-n", WAITING_WORKERS, *words, *session.posargs, success_codes=none)
 
 
 @nox.session
 def load(session: nox.Session) -> None:
     """A deploy and a rollback under each shape of load: no request is lost or late. `bench` is the long version."""
-    install(session, "dev")
     ensure_stock_images(session)
     session.run("pytest", "-m", "not long", "tests/load", *session.posargs)
 
@@ -171,7 +163,6 @@ def load(session: nox.Session) -> None:
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Deploys and rollbacks under load against plain Compose and the floor; `-- --short` does each once."""
-    install(session, "dev")
     ensure_stock_images(session)
     session.run("python", "-m", "benchmarks", *session.posargs)
 
@@ -179,7 +170,6 @@ def bench(session: nox.Session) -> None:
 @nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Compile the pinned requirements anew; `-- --upgrade` takes the newest versions."""
-    install(session, "dev", project=False)
     project = ("pyproject.toml", "requirements/build.in")
     sources = {
         "runtime": project,

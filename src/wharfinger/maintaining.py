@@ -78,7 +78,7 @@ def _refuse_unserved(place: Place, server: Server, observed: Observed) -> None:
     if held is None:
         raise UsageError(f"nothing is deployed in {place.environment_name}", fix=fix)
     if not observed.edge_is_ready:
-        raise WharfingerError("the edge does not run", fix=fix)
+        raise WharfingerError("the edge does not run, or is not healthy yet", fix=fix)
     if b"snippets/maintenance.conf" not in held:
         raise WharfingerError(
             f"{server.layout.site} knows no maintenance",

@@ -126,7 +126,7 @@ def test_a_killed_seed_is_sown_once(pebble: Deployment, point: str) -> None:
     assert mark.exists()
 
 
-@pytest.mark.parametrize("point", [*long("build", "build+0.3"), "push"])
+@pytest.mark.parametrize("point", long("build", "build+0.3", "push"))
 def test_what_is_killed_before_the_server_is_touched_is_in_nobodys_way(pebble: Deployment, point: str) -> None:
     files, after = sorted(pebble.server.rglob("*")), change(pebble)
     assert killing.hit(pebble, f"kill:{point}", "deploy", "--env", "local").returncode == -9

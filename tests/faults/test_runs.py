@@ -48,6 +48,7 @@ def test_of_many_deploys_at_once_one_wins(deployed: Deployment, tmp_path: Path, 
     assert not (deployed.server / "lock").exists()
 
 
+@pytest.mark.long
 def test_a_plan_that_has_gone_stale_is_refused(deployed: Deployment) -> None:
     """Somebody deploys between the question and the answer."""
     deployed.deploy()

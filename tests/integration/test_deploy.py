@@ -145,6 +145,7 @@ def test_releases_are_listed_and_an_unknown_one_is_refused(pebble: Deployment) -
     assert pebble.status()["release"] == current
 
 
+@pytest.mark.long
 def test_only_so_many_successful_releases_are_kept(pebble: Deployment) -> None:
     for number in range(3):
         with pebble.edited("app.py", 'VERSION = "one"', f'VERSION = "kept {number}"'):

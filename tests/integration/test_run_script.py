@@ -230,6 +230,7 @@ def test_two_runs_at_once_make_one_environment(checkout: Path) -> None:
     assert sum("installing" in result.stderr for result in both) == 1
 
 
+@pytest.mark.long
 def test_a_moved_checkout_runs_its_own_packages(checkout: Path) -> None:
     moved = checkout.with_name("moved")
     checkout.rename(moved)

@@ -78,7 +78,7 @@ def refuse_unserved(observed: Observed, *, with_site: bool, environment: str) ->
     if slot_in_use(observed) is None or observed.current not in observed.tiers:
         raise WharfingerError(f"release {observed.current} does not run", fix=fix)
     if with_site and not observed.edge_is_ready:
-        raise WharfingerError("the edge does not run", fix=fix)
+        raise WharfingerError("the edge does not run, or is not healthy yet", fix=fix)
     return observed.current
 
 

@@ -5,6 +5,7 @@ What goes into it is decided here; `templates/data.yaml.j2` lays it out.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from wharfinger import assets
@@ -81,11 +82,12 @@ def _read(base: str) -> str:
     return (assets.folder("compose") / f"{base}.yaml").read_text(encoding="utf-8")
 
 
-def _command(base: str, text: str) -> list[str]:
+@cache
+def _command(base: str, text: str) -> tuple[str, ...]:
+    """Return the command that a file of `compose/` gives its service; a deploy asks for it three times."""
     from ruamel.yaml import YAML
 
-    command: list[str] = YAML(typ="safe", pure=True).load(text)["services"][base]["command"]
-    return command
+    return tuple(YAML(typ="safe", pure=True).load(text)["services"][base]["command"])
 
 
 def _flags(service: DataService) -> list[str]:

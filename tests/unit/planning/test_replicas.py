@@ -115,7 +115,7 @@ def test_what_a_cut_off_scale_left_is_removed_and_what_serves_is_not(live: Any, 
     [
         ({"current": None, "tiers": {}}, "nothing is deployed in local"),
         ({"tiers": {}}, f"release {OLD} does not run"),
-        ({"edge": ()}, "the edge does not run"),
+        ({"edge": ()}, "the edge does not run, or is not healthy yet"),
     ],
 )
 def test_there_must_be_something_that_serves(changes: dict[str, Any], problem: str) -> None:
