@@ -41,7 +41,7 @@ def install(session: nox.Session, lock: str, *, project: bool = True) -> None:
 
 def ensure_stock_images(session: nox.Session) -> None:
     """Make the engine hold the stock images before tests that run at once would each begin to build them."""
-    session.run(sys.executable, "-m", "wharfinger", "images.build", external=True)
+    session.run(sys.executable, "-m", "wharfinger", "images.build", "--trial", external=True)
 
 
 def shell_scripts(session: nox.Session) -> list[str]:
@@ -189,8 +189,8 @@ def lock(session: nox.Session) -> None:
     for name, inputs in sources.items():
         output = ("--output-file", f"requirements/{name}.txt", "--custom-compile-command", command)
         session.run("uv", "pip", "compile", *options, *inputs, *output, *session.posargs)
-    for stack in STACKS:
-        session.chdir(ROOT / "stacks" / stack)
-        for name in ("requirements", "requirements-dev"):
-            output = ("--output-file", f"{name}.txt", "--custom-compile-command", command)
-            session.run("uv", "pip", "compile", *options, f"{name}.in", *output, *session.posargs)
+    others = sorted(path for folder in ("stacks", "images") for path in ROOT.glob(f"{folder}/*/requirements*.in"))
+    for path in others:
+        session.chdir(path.parent)
+        output = ("--output-file", f"{path.stem}.txt", "--custom-compile-command", command)
+        session.run("uv", "pip", "compile", *options, path.name, *output, *session.posargs)

@@ -317,6 +317,7 @@ class RecordingRuntime:
     calls: list[Call] = field(default_factory=list)
     failures: dict[str, BaseException] = field(default_factory=dict)
     tiers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
     seen: list[tuple[Container, ...]] = field(default_factory=list)
     """What each look at an app tier finds; the last one stays."""
     logged: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -394,6 +395,10 @@ class RecordingRuntime:
     def stop_replicas(self, release: str, names: Collection[str], *, drain: float) -> None:
         """Remember it."""
         self._called("stop_replicas", release, tuple(sorted(names)), drain)
+
+    def images_in(self, repository: str) -> tuple[str, ...]:
+        """Return those that it was given."""
+        return tuple(image for image in self.images if image.partition("@")[0] == repository)
 
     def remove_images(self, images: tuple[str, ...]) -> None:
         """Remember it."""

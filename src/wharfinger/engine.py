@@ -176,6 +176,12 @@ class Engine:
         facts = self._api.get(f"/images/{image}/json")
         return () if facts is None else (*(facts["RepoTags"] or ()), *(facts["RepoDigests"] or ()))
 
+    def images_in(self, repository: str) -> tuple[str, ...]:
+        """Return the images of a repository that the engine holds, as REPOSITORY@DIGEST."""
+        listed = self._api.get("/images/json", {"filters": {"reference": [repository]}}) or ()
+        names = (name for image in listed for name in image["RepoDigests"] or ())
+        return tuple(name for name in names if name.partition("@")[0] == repository)
+
     def image_id(self, reference: str) -> str | None:
         """Return what a name, by tag or by digest, means to the engine now; None where it lacks that."""
         facts = self._api.get(f"/images/{reference}/json")

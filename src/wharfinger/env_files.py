@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from wharfinger import dotenv, env_text, project, stackfile
 from wharfinger.connecting import layout_of
 from wharfinger.console import Console
+from wharfinger.dotenv import Assignment
 from wharfinger.errors import InvalidInput, WharfingerError
 from wharfinger.hosts.files import write_atomically
 from wharfinger.hosts.local import LocalHost
@@ -25,6 +26,7 @@ _FROM_ENVIRON: Final = "the process environment"
 def load(place: Place, environ: Mapping[str, str], *, from_environ: bool = False) -> Settings:
     """Return the settings of an environment from its file, or from `environ` alone.
 
+    On a server of the sandbox, what the file leaves out and the sandbox has is taken from there.
     Of `environ` only the contract's names are taken; for a file it is what bare names and references to
     variables outside the file fall back on. Raises InvalidInput with every problem, and never with a value.
     """
@@ -33,7 +35,21 @@ def load(place: Place, environ: Mapping[str, str], *, from_environ: bool = False
         given = {name: environ[name] for name in contract if name in environ}
         return resolve(contract, environment, given, source=_FROM_ENVIRON)
     found, problems = dotenv.read(_text(place), environ=environ)
-    return resolve(contract, environment, found, source=source(place), also=[*_permission_problems(place), *problems])
+    values, also = _completed(place, found), [*_permission_problems(place), *problems]
+    return resolve(contract, environment, values, source=source(place), also=also)
+
+
+def _completed(place: Place, found: Sequence[Assignment]) -> list[Assignment]:
+    """Return a file's assignments, and for what it leaves out those that the server's sandbox has for the contract.
+
+    They are in no file of the stack's: the next sandbox has others.
+    """
+    given = {one.name for one in found if one.value or one.dangling}
+    offered = {
+        name: value for name, value in place.sandbox_values().items() if name in place.stack.env and name not in given
+    }
+    kept = [one for one in found if one.name not in offered]
+    return [*kept, *(Assignment(name, value) for name, value in offered.items())]
 
 
 def source(place: Place) -> str:

@@ -14,6 +14,7 @@ from wharfinger.errors import NotReady, WharfingerError
 from wharfinger.hosts.local import LocalHost
 from wharfinger.project import Place
 from wharfinger.rendering.release import preview
+from wharfinger.stand_ins import TRIAL
 
 _NEWEST_ENGINE = (99, 0)
 
@@ -87,8 +88,8 @@ def _print_images(images: dict[str, str], console: Console, *, as_json: bool) ->
         console.table(("image", "reference"), list(images.items()))
 
 
-def stock(console: Console, *, source: str, rebuild: bool, dry: bool) -> None:
-    """Make the engine hold every stock image, from the hub or as stand-ins."""
+def stock(console: Console, *, source: str, rebuild: bool, trial: bool, dry: bool) -> None:
+    """Make the engine hold every stock image, from the hub or as stand-ins; `trial` adds those of the sandbox."""
     chosen = stock_images.source_from({stock_images.CHOICE: source} if source else os.environ)
     if dry:
         list_stock(console, as_json=False)
@@ -96,7 +97,7 @@ def stock(console: Console, *, source: str, rebuild: bool, dry: bool) -> None:
     with console.steps(("stock images",)) as steps, steps.step("stock images") as shown:
         made = stock_images.ensure(
             LocalHost(),
-            stock_images.STOCK,
+            (*stock_images.STOCK, *(TRIAL if trial else ())),
             source=chosen,
             rebuild=rebuild,
             say=console.say,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from wharfinger import stackfile
+from wharfinger import dotenv, stackfile
 from wharfinger.commands.sandbox import address_in
 from wharfinger.errors import UsageError
 from wharfinger.model.release import Layout, Target
@@ -34,6 +34,11 @@ class Place:
     def is_in_sandbox(self) -> bool:
         """Whether its server is one of the project's sandbox."""
         return _sandbox_address(self.project, self.environment.server) is not None
+
+    def sandbox_values(self) -> dict[str, str]:
+        """Return the variables that the sandbox has for what runs on its servers; none for any other server."""
+        values = Sandbox(self.project).values
+        return dotenv.parse(values.read_text(encoding="utf-8")) if self.is_in_sandbox and values.is_file() else {}
 
     @property
     def must_be_confirmed(self) -> bool:

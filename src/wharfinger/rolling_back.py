@@ -18,7 +18,7 @@ from wharfinger.project import Place
 
 
 def roll_back(place: Place, console: Console, *, to: str | None, consent: Consent) -> None:
-    """Bring back the last successful release before the current one, or the named one, health-gated.
+    """Bring back the last good release before the current one, or the named one, health-gated.
 
     Raises UsageError where there is no such release, StepFailed (with the current one still serving) where it
     does not get healthy or does not verify.

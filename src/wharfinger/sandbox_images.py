@@ -65,7 +65,8 @@ def _make(host: Host, engine: Engine, seed: str, note: Callable[[str], None]) ->
     host.run(commands.make_seed(seed), timeout=_QUICK)
     try:
         file = str(assets.folder("compose") / "sandbox.yaml")
-        environ = {"SANDBOX_SEED": seed, "AUTHORIZED_KEYS": "none"}
+        unused = dict.fromkeys(("AUTHORIZED_KEYS", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"), "none")
+        environ = {"SANDBOX_SEED": seed, **unused}
         host.run(compose.up(seed, file, services=("seeder",)), timeout=_LONG, env=environ)
         engine.wait_healthy(seed, {"seeder": 1}, timeout=_LONG, note=note)
         with tempfile.TemporaryDirectory(prefix="wharfinger-seed-", dir="/var/tmp") as folder:

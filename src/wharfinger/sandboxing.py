@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import os
 import re
+import secrets
 import tarfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from wharfinger import assets, sandbox_images
+from wharfinger import assets, dotenv, sandbox_images
 from wharfinger.commands import compose
 from wharfinger.commands import sandbox as commands
 from wharfinger.console import Console
@@ -26,17 +27,19 @@ _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _SERVERS: Final = ("vps1", "vps2")
 _WITH_NGINX: Final = _SERVERS[1]
 _BARE: Final = "bare"
-_OTHERS: Final = ("registry", "acme", "names")
+_OTHERS: Final = ("registry", "acme", "names", "s3")
 _PORTS: Final = ("VPS1_SSH", "VPS1_HTTP", "VPS1_HTTPS", "VPS2_SSH", "VPS2_HTTP", "VPS2_HTTPS", "BARE_SSH")
-_OTHER_PORTS: Final = ("REGISTRY", "ACME", "ACME_ROOTS", "NAMES")
+_OTHER_PORTS: Final = ("REGISTRY", "ACME", "ACME_ROOTS", "NAMES", "S3")
 _START: Final = 180.0
 _QUICK: Final = 30.0
 _STOP_WITHIN: Final = 1
 _PAUSE: Final = 0.1
+_KEY_BYTES: Final = 10
+_SECRET_BYTES: Final = 20
 
 
 def up(project: Path, console: Console, *, name: str, bare: bool, dry: bool = False) -> None:
-    """Start two servers, a registry and an ACME server, and write what `ssh` needs to reach the servers.
+    """Start two servers, a registry, an ACME and an S3 server, and write what `ssh` needs to reach the servers.
 
     `bare` adds a server with nothing installed. What runs already stays as it is. Raises UsageError, NotReady and
     BuildFailed.
@@ -83,16 +86,21 @@ def _refuse_anothers(engine: Engine, sandbox: Sandbox) -> None:
 
 
 def _environ(host: LocalHost, sandbox: Sandbox, seed: str) -> dict[str, str]:
-    """Return the variables of compose/sandbox.yaml, making the key pair where there is none."""
+    """Return the variables of compose/sandbox.yaml, making keys for SSH and the S3 server where there are none."""
     host.make_folder(PurePosixPath(sandbox.folder), mode=0o700)
     key = sandbox.folder / "id_ed25519"
     if not key.exists():
         host.run(commands.make_key(str(key)), timeout=_QUICK)
+    if not sandbox.values.exists():
+        made = commands.values(secrets.token_hex(_KEY_BYTES), secrets.token_hex(_SECRET_BYTES))
+        host.write({PurePosixPath(sandbox.values): File(made.encode(), 0o600)})
+    values = dotenv.parse(sandbox.values.read_text(encoding="utf-8"))
     ports = {} if sandbox.name == DEFAULT else {f"SANDBOX_{port}": "0" for port in (*_PORTS, *_OTHER_PORTS)}
     return {
         "AUTHORIZED_KEYS": key.with_name("id_ed25519.pub").read_text(encoding="utf-8").strip(),
         "SANDBOX_HOME": str(sandbox.folder),
         "SANDBOX_SEED": seed,
+        **values,
         **ports,
         **{name: value for name, value in os.environ.items() if name.startswith("SANDBOX_")},
     }
@@ -209,6 +217,7 @@ def down(project: Path, console: Console, *, name: str, dry: bool = False) -> No
             "known_hosts",
             "ssh_config",
             "acme-ca.pem",
+            sandbox.values.name,
             f"{_WITH_NGINX}-ca.pem",
         ):
             host.remove(PurePosixPath(sandbox.folder / file))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from wharfinger import assets, debian_base
+from wharfinger.builds.building import ca_certificates
 from wharfinger.commands import images as commands
 from wharfinger.errors import BuildFailed, CommandFailed
 from wharfinger.hosts import Host
@@ -25,7 +26,11 @@ STOCK: Final = (
 )
 """The official images that a stack may need and that have a stand-in."""
 
-TRIAL: Final = ("ghcr.io/letsencrypt/pebble:2.6.0", "ghcr.io/letsencrypt/pebble-challtestsrv:2.6.0")
+TRIAL: Final = (
+    "ghcr.io/letsencrypt/pebble:2.6.0",
+    "ghcr.io/letsencrypt/pebble-challtestsrv:2.6.0",
+    "rclone/rclone:1.75.2",
+)
 """Those that only the sandbox and the tests need."""
 
 SERVERS: Final = (
@@ -119,7 +124,14 @@ def _build(host: Host, name: str, *, cache: bool, progress: Progress, environ: M
     def docker_build(context: Path) -> None:
         proxies = {proxy: environ[proxy] for proxy in _PROXIES if proxy in environ}
         values = proxies | dict(_ARGUMENTS.get(name, {}))
-        argv = commands.build(name, str(context), label=label(name), arguments=tuple(values), cache=cache)
+        argv = commands.build(
+            name,
+            str(context),
+            label=label(name),
+            arguments=tuple(values),
+            secrets=ca_certificates(environ),
+            cache=cache,
+        )
         host.run(argv, timeout=_BUILD_SECONDS, env=values, on_line=note_build)
 
     if name in BASES:

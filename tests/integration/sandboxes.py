@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.integration import forked
-from tests.integration.deployments import PEBBLE, Ran, docker
+from tests.integration.deployments import PEBBLE, Deployment, Ran, docker
+
+from wharfinger.commands.sandbox import address_in
 
 _WITHIN = 300
 _ENVIRONMENTS = """\
@@ -72,6 +75,14 @@ class TestSandbox:
         assert not check or done.returncode == 0, f"{words} on {server}: {done.stderr}"
         return done.stdout.strip()
 
+    def curl(self, server: str, authority: str, domain: str, path: str, *words: str) -> bytes:
+        """Ask a site of a server by its name over HTTPS, trusting a file of the sandbox; fail unless it is served."""
+        address = address_in(self.ssh_config.read_text(encoding="utf-8"), server)
+        there = ("--noproxy", "*", "--cacert", str(self.ssh_config.with_name(authority)))
+        names = ("--resolve", f"{domain}:443:{address}", f"https://{domain}{path}")
+        argv = ("curl", "--silent", "--show-error", "--fail", *there, *words, *names)
+        return subprocess.run(argv, capture_output=True, timeout=30, check=True).stdout
+
     def left(self) -> list[str]:
         """Return what Docker holds of it: containers, volumes and networks."""
         label = f"label=com.docker.compose.project={self.compose_project}"
@@ -91,6 +102,32 @@ def make(folder: Path, name: str) -> TestSandbox:
     text = path.read_text(encoding="utf-8").replace("registry: REGISTRY\n", "")
     path.write_text(text.partition("environments:")[0] + _ENVIRONMENTS, encoding="utf-8")
     return TestSandbox(folder, name)
+
+
+def described(make_deployment: Callable[[Path], Deployment], source: Path) -> Deployment:
+    """Make a deployment of a stack with its staging and production as they are described, under another name."""
+    made = dataclasses.replace(make_deployment(source), environ={"WHARFINGER_ROOT": ""})
+    kept, given = (
+        (folder / "stack.yaml").read_text(encoding="utf-8").partition("\n  staging:\n")
+        for folder in (made.folder, source)
+    )
+    (made.folder / "stack.yaml").write_text("".join((kept[0], *given[1:])), encoding="utf-8")
+    return made
+
+
+@contextmanager
+def usual(deployment: Deployment) -> Iterator[TestSandbox]:
+    """Yield a sandbox that a deployment's project takes for the usual one."""
+    sandbox = TestSandbox(deployment.project, deployment.name)
+    usual = sandbox.ssh_config.parents[1]
+    try:
+        sandbox.wharfinger("sandbox.up", "--name", sandbox.name)
+        for path in sandbox.ssh_config.parent.iterdir():
+            (usual / path.name).symlink_to(path)
+        yield sandbox
+    finally:
+        sandbox.wharfinger("sandbox.down", "--name", sandbox.name)
+        assert sandbox.left() == []
 
 
 @contextmanager

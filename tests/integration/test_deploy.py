@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,6 +126,7 @@ def test_a_change_to_ignored_files_only_deploys_nothing_and_is_named(pebble: Dep
     notes.write_text("one\n", encoding="utf-8")
     pebble.edit(".dockerignore", "!app.py", "!app.py\n!docs")
     pebble.edit("stack.yaml", "  keep: 2\n", "  keep: 2\n  ignore: [docs/**]\n")
+    pebble.edit("app.py", '"""The smallest app', '"""Still the smallest app')  # a release that notes what it ignores
     pebble.deploy()
     before = containers(pebble)
 
@@ -147,6 +149,9 @@ def test_releases_are_listed_and_an_unknown_one_is_refused(pebble: Deployment) -
 
 @pytest.mark.long
 def test_only_so_many_successful_releases_are_kept(pebble: Deployment) -> None:
+    stray = f"{pebble.status()['services'][0]['image'].partition('@')[0]}:of-a-deploy-that-failed"
+    subprocess.run(("docker", "build", "--quiet", "--tag", stray, "-"), input=b"FROM scratch\nLABEL a=b\n", check=True)
+    docker("push", "--quiet", stray)
     for number in range(3):
         with pebble.edited("app.py", 'VERSION = "one"', f'VERSION = "kept {number}"'):
             pebble.deploy()

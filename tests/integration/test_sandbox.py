@@ -13,7 +13,7 @@ from tests.integration import sandboxes
 from tests.integration.deployments import docker
 from tests.integration.sandboxes import TestSandbox
 
-from wharfinger import certificates
+from wharfinger import certificates, dotenv
 
 SERVERS = ("vps1", "vps2")
 UP_WITHIN = 30.0
@@ -25,7 +25,7 @@ def test_everything_of_it_is_up_and_said_so(sandbox: TestSandbox) -> None:
     states = {service["service"]: service["state"] for service in found["services"]}
     assert states == {
         **dict.fromkeys(("vps1", "vps2", "bare"), "healthy"),
-        **dict.fromkeys(("acme", "names", "registry"), "running"),
+        **dict.fromkeys(("acme", "names", "registry", "s3"), "running"),
     }
 
 
@@ -57,13 +57,32 @@ def test_engines_are_apart(sandbox: TestSandbox) -> None:
     assert len({*identities, docker("info", "--format", "{{.ID}}")}) == 3
 
 
-def test_containers_there_find_the_acme_server(sandbox: TestSandbox) -> None:
+def test_containers_there_find_the_acme_server_and_a_bucket_that_only_its_key_opens(sandbox: TestSandbox) -> None:
+    values = dotenv.parse(sandbox.ssh_config.with_name("values.env").read_text(encoding="utf-8"))
+    put = (
+        f'url = "{values["S3_ENDPOINT"]}/{values["S3_BUCKET"]}/hello.txt"',
+        'request = "PUT"',
+        'data = "hello"',
+        f'aws-sigv4 = "aws:amz:{values["S3_REGION"]}:s3"',
+        'write-out = "%{http_code}\\n"',
+        "silent",
+    )
+    key = values["S3_ACCESS_KEY_ID"]
+    lines = (
+        *('url = "https://acme:14000/dir"', "insecure", "silent"),
+        *("next", *put, f'user = "{key}:{values["S3_SECRET_ACCESS_KEY"]}"'),
+        *("next", *put, f'user = "{key}:another"'),
+    )
     sandbox.ssh("vps1", "docker network create look")
     try:
-        asked = "docker run --rm --network look nginx:1.30 curl --silent --insecure https://acme:14000/dir"
-        assert "newOrder" in sandbox.ssh("vps1", asked)
+        asked = "docker run --rm --interactive --network look nginx:1.30 curl --config -"
+        answers = sandbox.ssh("vps1", asked, stdin="\n".join(lines))
     finally:
         sandbox.ssh("vps1", "docker network rm look")
+    assert "newOrder" in answers
+    kept, _, refused = answers.partition("200\n")
+    assert "<Error>" not in kept
+    assert "SignatureDoesNotMatch" in refused
 
 
 def test_the_acme_server_is_trusted_by_the_file_that_was_written(sandbox: TestSandbox) -> None:
@@ -76,7 +95,7 @@ def test_the_acme_server_is_trusted_by_the_file_that_was_written(sandbox: TestSa
 def test_its_secrets_are_the_users_alone(sandbox: TestSandbox) -> None:
     folder = sandbox.ssh_config.parent
     modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
-    assert modes["id_ed25519"] == modes["ssh_config"] == modes["known_hosts"] == 0o600
+    assert {modes[name] for name in ("id_ed25519", "ssh_config", "known_hosts", "values.env")} == {0o600}
     assert folder.stat().st_mode & 0o777 == 0o700
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import secrets
+import subprocess
 import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,11 @@ from typing import Any
 import pytest
 from tests.integration.deployments import REPOSITORY, Answer, Deployment, docker
 
+from wharfinger import dotenv, stock_images
+from wharfinger.commands import sandbox
+from wharfinger.hosts.local import LocalHost
+
+RCLONE = "rclone/rclone:1.75.2"
 STACK = REPOSITORY / "stacks" / "sevra-atlas"
 # The smallest JPEG that image libraries open: one grey pixel.
 PIXEL = bytes.fromhex(
@@ -66,8 +74,12 @@ def atlas(make_deployment: Callable[[Path], Deployment]) -> Deployment:
 @pytest.fixture(scope="module")
 def uploaded(atlas: Deployment) -> dict[str, Any]:
     """What the atlas answered to an upload of a signed-in member."""
-    member = Member(atlas)
-    form = {"name": "Ida", "email": "ida@example.com", "password": "a long enough passphrase"}
+    return upload(Member(atlas))
+
+
+def upload(member: Member, photo: bytes = PIXEL) -> dict[str, Any]:
+    """Sign somebody up, who adds a place and a photo; return what the atlas answered to the photo."""
+    form = {"name": "Ida", "email": f"{secrets.token_hex(4)}@example.com", "password": "a long enough passphrase"}
     assert member.post("/sign-up", form).status == 303
     place = {
         "name": "Fox Well",
@@ -78,7 +90,7 @@ def uploaded(atlas: Deployment) -> dict[str, Any]:
     }
     added = member.post("/places", place)
     assert added.status == 201, added.body
-    answer = member.upload(f"/places/{added.json()['slug']}/photos", PIXEL)
+    answer = member.upload(f"/places/{added.json()['slug']}/photos", photo)
     assert answer.status == 202, answer.body
     found: dict[str, Any] = answer.json()
     return {**found, "place": added.json()["slug"]}
@@ -127,6 +139,35 @@ def test_an_edited_line_is_served_with_all_data_and_a_rollback_undoes_it(
     assert atlas.request(f"/places/{uploaded['place']}").status == 200
 
 
+@pytest.fixture
+def bucket(atlas: Deployment) -> Iterator[dict[str, str]]:
+    """The variables of an S3 server's bucket; the server is in the edge's network, as one on the internet might be."""
+    values = dotenv.parse(sandbox.values("key-of-tests", secrets.token_hex(20)))
+    name = f"{atlas.name}-s3"
+    keys = f'"{values["S3_ACCESS_KEY_ID"]},{values["S3_SECRET_ACCESS_KEY"]}"'
+    stock_images.ensure(LocalHost(), (RCLONE,), say=print, progress=lambda *_: None)
+    place = ("--network", atlas.edge, "--network-alias", "s3", "--volume", "/data/media", "--env", "RCLONE_AUTH_KEY")
+    argv = ("docker", "run", "--detach", "--name", name, *place, RCLONE, "serve", "s3", "--addr", ":9000", "/data")
+    subprocess.run(argv, env={**os.environ, "RCLONE_AUTH_KEY": keys}, capture_output=True, timeout=60, check=True)
+    try:
+        yield values
+    finally:
+        docker("rm", "--force", "--volumes", name)
+
+
+def test_with_a_bucket_uploads_are_kept_there_and_in_no_volume(atlas: Deployment, bucket: dict[str, str]) -> None:
+    env_file = atlas.folder / ".env.local"
+    env_file.write_text(env_file.read_text(encoding="utf-8") + dotenv.dump(bucket), encoding="utf-8")
+    before = sorted((atlas.server / "shared" / "uploads").iterdir())
+    atlas.deploy()
+    another = PIXEL + b"another"
+    found = upload(Member(atlas), another)
+    assert atlas.request(found["url"]).body == another
+    kept = docker("exec", f"{atlas.name}-s3", "ls", "/data/media")
+    assert found["photo"] in kept
+    assert sorted((atlas.server / "shared" / "uploads").iterdir()) == before
+
+
 def test_what_was_rendered_is_accepted_without_wharfinger(atlas: Deployment) -> None:
     atlas.wharfinger("render", "--env", "local")
     build = atlas.project / "build" / atlas.name / "local"
@@ -145,19 +186,19 @@ def test_what_was_rendered_is_accepted_without_wharfinger(atlas: Deployment) -> 
 def test_no_secret_is_shown_anywhere(atlas: Deployment) -> None:
     """The values are only in the containers' own environment and in files of mode 0600."""
     text = (atlas.folder / ".env.local").read_text(encoding="utf-8")
-    secrets = re.findall(r"^(?:POSTGRES_PASSWORD|SESSION_SECRET)=(\S+)", text, re.MULTILINE)
-    assert len(secrets) == 2
+    values = re.findall(r"^(?:POSTGRES_PASSWORD|SESSION_SECRET|S3_SECRET_ACCESS_KEY)=(\S+)", text, re.MULTILINE)
+    assert len(values) >= 2
     for path in (atlas.project / "server").rglob("*"):
         if path.is_file() and path.stat().st_mode & 0o077:
             content = path.read_bytes()
-            assert not any(secret.encode() in content for secret in secrets), path
+            assert not any(secret.encode() in content for secret in values), path
     outputs = [
         atlas.deploy("--plan").stderr,
         atlas.wharfinger("logs", "--env", "local").stdout,
         atlas.wharfinger("env.check", "--env", "local", "--json").stdout,
         *(docker("history", "--no-trunc", image) for image in images(atlas)),
     ]
-    assert not [secret for secret in secrets if any(secret in output for output in outputs)]
+    assert not [secret for secret in values if any(secret in output for output in outputs)]
 
 
 def images(deployment: Deployment) -> set[str]:

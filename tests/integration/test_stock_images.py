@@ -351,7 +351,7 @@ def test_python_is_called_python_and_installs_for_the_whole_system() -> None:
     assert "already satisfied" in dry.stdout
 
 
-PEBBLE, CHALLENGES = TRIAL
+PEBBLE, CHALLENGES = TRIAL[:2]
 PEBBLE_ASKS = ("-config", "/test/config/pebble-config.json", "-dnsserver", "127.0.0.1:8053")
 
 

@@ -5,19 +5,16 @@ First on this machine, then, as it is described, on a server of the sandbox.
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration import sandboxes
 from tests.integration.deployments import REPOSITORY, Deployment, docker, free_ports, without
 from tests.integration.own_nginx import OwnNginx, own_nginx
 from tests.integration.sandboxes import TestSandbox
-
-from wharfinger.commands.sandbox import address_in
 
 DOMAINS = ("staging.zenkar.example.com", "zenkar.example.com")
 
@@ -115,29 +112,14 @@ def test_staging_and_production_are_apart(zenkar: Deployment, nginx: OwnNginx) -
 @pytest.fixture
 def described(make_deployment: Callable[[Path], Deployment]) -> Deployment:
     """Zenkar's staging and production as they are described, under another name."""
-    source = REPOSITORY / "stacks" / "zenkar"
-    made = dataclasses.replace(make_deployment(source), environ={"WHARFINGER_ROOT": ""})
-    kept, given = (
-        (folder / "stack.yaml").read_text(encoding="utf-8").partition("\n  staging:\n")
-        for folder in (made.folder, source)
-    )
-    (made.folder / "stack.yaml").write_text("".join((kept[0], *given[1:])), encoding="utf-8")
-    return made
+    return sandboxes.described(make_deployment, REPOSITORY / "stacks" / "zenkar")
 
 
 @pytest.fixture
 def servers(described: Deployment) -> Iterator[TestSandbox]:
     """A sandbox that its project takes for the usual one."""
-    sandbox = TestSandbox(described.project, described.name)
-    usual = sandbox.ssh_config.parents[1]
-    try:
-        sandbox.wharfinger("sandbox.up", "--name", sandbox.name)
-        for name in ("ssh_config", "vps2-ca.pem"):
-            (usual / name).symlink_to(sandbox.ssh_config.with_name(name))
+    with sandboxes.usual(described) as sandbox:
         yield sandbox
-    finally:
-        sandbox.wharfinger("sandbox.down", "--name", sandbox.name)
-        assert sandbox.left() == []
 
 
 @pytest.mark.long
@@ -149,13 +131,8 @@ def test_it_runs_on_the_sandbox_in_three_commands_beside_what_was_there(
     described.wharfinger("deploy", "--env", "staging")
     described.wharfinger("promote", "--from", "staging", "--to", "production", "--yes")
 
-    address = address_in(servers.ssh_config.read_text(encoding="utf-8"), "vps2")
-    authority = servers.ssh_config.with_name("vps2-ca.pem")
-
     def get(domain: str, path: str = "/") -> str:
-        there = ("--noproxy", "*", "--cacert", str(authority), "--resolve", f"{domain}:443:{address}")
-        asked = ("curl", "--silent", "--show-error", "--fail", *there, f"https://{domain}{path}")
-        return subprocess.run(asked, capture_output=True, text=True, timeout=30, check=True).stdout
+        return servers.curl("vps2", "vps2-ca.pem", domain, path).decode()
 
     for domain in DOMAINS:
         assert "<title>Zenkar</title>" in get(domain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from wharfinger import env_files, project
+from wharfinger.commands import sandbox
 from wharfinger.console import Console
 from wharfinger.errors import InvalidInput, WharfingerError
 from wharfinger.project import Place
@@ -23,6 +25,17 @@ env:
   URL: {meaning: The database, form: url, default: "redis://:${PASSWORD}@db"}
   MAIL: {meaning: Who gets mail, default: nobody}
 environments: {local: {server: local, domain: shop.localhost}}
+"""
+ON_SERVERS = """\
+name: shop
+services: {api: {image: "registry.example.com/shop/api:1"}}
+env:
+  S3_ENDPOINT: {meaning: Where the bucket is, form: url}
+  S3_ACCESS_KEY_ID: {meaning: The key, secret: true}
+  S3_SECRET_ACCESS_KEY: {meaning: Its secret, secret: true}
+environments:
+  staging: {server: vps1, domain: staging.example.com}
+  production: {server: vps9, domain: example.com}
 """
 
 
@@ -135,6 +148,44 @@ def test_a_file_that_is_not_utf_8_is_named_with_its_line(place: Place) -> None:
     place.env_file.write_bytes(b"MAIL=x\nPASSWORD=\xff\n")
     with pytest.raises(InvalidInput, match=r"stacks/shop/\.env\.local:2: not UTF-8"):
         env_files.load(place, {})
+
+
+@pytest.fixture
+def in_sandbox(tmp_path: Path) -> Place:
+    """An environment on a server of the sandbox, which has more to give than the contract names."""
+    folder = tmp_path / "build" / "sandbox"
+    folder.mkdir(parents=True)
+    config = sandbox.ssh_config({"vps1": ("192.0.2.7", 22)}, folder / "id", folder / "known")
+    (folder / "ssh_config").write_text(config)
+    (folder / "values.env").write_text(sandbox.values("key-of-it", "secret-of-it"))
+    (tmp_path / "stacks/shop").mkdir(parents=True)
+    (tmp_path / "stacks/shop/stack.yaml").write_text(ON_SERVERS)
+    return project.find(tmp_path, stack="shop", environment="staging")
+
+
+def test_on_the_sandbox_what_a_file_leaves_out_is_taken_from_there(in_sandbox: Place) -> None:
+    write(in_sandbox, "S3_ACCESS_KEY_ID=mine\nS3_SECRET_ACCESS_KEY=\n")
+    settings = env_files.load(in_sandbox, {})
+    assert settings.plain() == {
+        "S3_ENDPOINT": "http://s3:9000",
+        "S3_ACCESS_KEY_ID": "mine",
+        "S3_SECRET_ACCESS_KEY": "secret-of-it",
+    }
+    assert "secret-of-it" not in repr(settings)
+    assert "secret-of-it" not in in_sandbox.env_file.read_text(), "the next sandbox has another"
+
+
+def test_elsewhere_nothing_is_taken_from_the_sandbox(in_sandbox: Place) -> None:
+    place = dataclasses.replace(in_sandbox, environment_name="production")
+    write(place, "S3_ACCESS_KEY_ID=mine\n")
+    with pytest.raises(InvalidInput) as caught:
+        env_files.load(place, {})
+    assert [line.split(":")[1].strip() for line in caught.value.details] == ["S3_ENDPOINT", "S3_SECRET_ACCESS_KEY"]
+
+
+def write(place: Place, text: str) -> None:
+    place.env_file.touch(mode=0o600)
+    place.env_file.write_text(text)
 
 
 def test_from_the_environment_only_the_contracts_names_are_taken(place: Place) -> None:

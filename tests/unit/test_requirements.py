@@ -50,7 +50,11 @@ def test_a_range_that_the_lock_does_not_meet_is_noticed() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [*ROOT.glob("requirements/*.txt"), *ROOT.glob("stacks/*/requirements*.txt")],
+    [
+        *ROOT.glob("requirements/*.txt"),
+        *ROOT.glob("stacks/*/requirements*.txt"),
+        *ROOT.glob("images/*/requirements.txt"),
+    ],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_every_pin_is_exact_and_hashed_and_names_no_address(path: Path) -> None:

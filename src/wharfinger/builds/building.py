@@ -88,16 +88,23 @@ def revision(folder: Path, host: Host) -> str | None:
     return f"{commit}-dirty" if changes else commit
 
 
+def ca_certificates(environ: Mapping[str, str]) -> tuple[SecretSource, ...]:
+    """Return this machine's CA certificates as a build secret; none where it has no bundle of them.
+
+    Behind a proxy that inspects TLS, pip or npm in a build fail without them. They are no secret; mounted as one they
+    stay out of every layer, and a Dockerfile need not ask for them.
+    """
+    bundle = environ.get("SSL_CERT_FILE") or _CA_BUNDLE
+    return (SecretSource(CA_CERTIFICATES, file=os.path.realpath(bundle)),) if Path(bundle).is_file() else ()
+
+
 def _sources(spec: BuildSpec, stack_folder: Path, environ: Mapping[str, str]) -> list[SecretSource]:
     sources = [
         SecretSource(each.id, env=each.env, file=None if each.file is None else str(stack_folder / each.file))
         for each in spec.secrets
     ]
-    # Behind a proxy that inspects TLS, pip or npm in a build fail without this machine's certificates. They
-    # are no secret; mounted as one they stay out of every layer, and a Dockerfile need not ask for them.
-    bundle = environ.get("SSL_CERT_FILE") or _CA_BUNDLE
-    if Path(bundle).is_file() and all(each.id != CA_CERTIFICATES for each in sources):
-        sources.append(SecretSource(CA_CERTIFICATES, file=os.path.realpath(bundle)))
+    if all(each.id != CA_CERTIFICATES for each in sources):
+        sources += ca_certificates(environ)
     return sources
 
 

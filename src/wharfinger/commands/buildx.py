@@ -48,7 +48,7 @@ def build(
         *(("--platform", platform) if platform else ()),
         *_each("--build-arg", (f"{name}={value}" for name, value in sorted((args or {}).items()))),
         *_each("--label", (f"{name}={value}" for name, value in sorted((labels or {}).items()))),
-        *_each("--secret", map(_secret, secrets)),
+        *_each("--secret", map(secret_option, secrets)),
         *(("--no-cache",) if no_cache else ()),
     ]
     # Without attestations the image is one manifest, whose digest the engine and the registry agree on.
@@ -63,7 +63,8 @@ def _each(option: str, values: Iterable[str]) -> Iterator[str]:
         yield from (option, value)
 
 
-def _secret(secret: SecretSource) -> str:
+def secret_option(secret: SecretSource) -> str:
+    """Return a build secret as the value of `--secret`."""
     source = f"env={secret.env}" if secret.env is not None else f"src={secret.file}"
     if any(character in source for character in ',"\n'):  # the flag is read as a line of CSV
         doubled = source.replace('"', '""')

@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from wharfinger.commands.buildx import SecretSource, secret_option
+
 STAND_IN: Final = "org.wharfinger.stand-in"
 """Label of an image built from Debian packages: the content that it was built from."""
 
@@ -69,12 +71,21 @@ def pull_input(name: str) -> bytes:
     return json.dumps({"services": {"image": {"image": name}}}).encode()
 
 
-def build(name: str, context: str, *, label: str, arguments: Sequence[str] = (), cache: bool = True) -> tuple[str, ...]:
+def build(
+    name: str,
+    context: str,
+    *,
+    label: str,
+    arguments: Sequence[str] = (),
+    secrets: Sequence[SecretSource] = (),
+    cache: bool = True,
+) -> tuple[str, ...]:
     """Build a stand-in; `arguments` are names of variables whose values Docker takes from its environment."""
     # Unlike `docker buildx build` this always takes the engine's own builder, which sees local base images.
     return (
         *("docker", "build", "--progress=plain", "--tag", name, "--label", f"{STAND_IN}={label}"),
         *(option for argument in arguments for option in ("--build-arg", argument)),
+        *(option for secret in secrets for option in ("--secret", secret_option(secret))),
         *(() if cache else ("--no-cache",)),
         context,
     )

@@ -89,6 +89,19 @@ def ssh_config(servers: Mapping[str, tuple[str, int]], key: PurePath, known_host
     return "\n".join(lines) + "\n"
 
 
+def values(key: str, secret: str) -> str:
+    """Return what an application on the sandbox's servers needs for its S3 server, as a `.env` file."""
+    lines = (
+        "# Made by `invoke sandbox.up`: what a stack on the sandbox's servers gets for these names of its contract.",
+        "S3_ENDPOINT=http://s3:9000",
+        "S3_REGION=us-east-1",
+        "S3_BUCKET=media",
+        f"S3_ACCESS_KEY_ID={key}",
+        f"S3_SECRET_ACCESS_KEY={secret}",
+    )
+    return "\n".join(lines) + "\n"
+
+
 def address_in(config: str, name: str) -> str | None:
     """Return the address to which an ssh_config of `ssh_config` leads for a server; None where it knows none."""
     words = [line.split() for line in config.splitlines()]

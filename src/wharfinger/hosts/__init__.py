@@ -108,7 +108,10 @@ class Host(Protocol):
         """Write a file that must not exist yet; return False, and change nothing, where it does."""
 
     def remove_if(self, path: PurePosixPath, content: bytes) -> None:
-        """Remove a file that holds exactly that, one process at a time; another content stays."""
+        """Remove a file that holds exactly that, one process at a time; another content stays.
+
+        The folder goes with its last file, and the one around it where that is empty then.
+        """
 
     def append(self, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:
         """Append a line durably; `awaited` as with `write`."""

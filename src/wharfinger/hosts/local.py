@@ -6,14 +6,17 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from wharfinger.errors import CommandFailed, WharfingerError
 from wharfinger.hosts import Completed, File, leftover, operator, processes
 from wharfinger.hosts.files import fsync_folder, write_atomically
 from wharfinger.hosts.operator import Operator
 from wharfinger.secrets import Secret
+
+_ATTEMPTS: Final = 5
 
 
 class LocalHost:
@@ -122,8 +125,7 @@ class LocalHost:
         """Write a new file; see `Host.create`."""
         complete = Path(path).with_name(f".{path.name}.{os.getpid()}")
         with self._naming(path):
-            complete.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(complete, file.content, file.mode)
+            _write_into_new(complete, file)
         try:
             os.link(complete, path)
         except FileExistsError:
@@ -135,12 +137,19 @@ class LocalHost:
 
     def remove_if(self, path: PurePosixPath, content: bytes) -> None:
         """Remove a file of that content; see `Host.remove_if`."""
-        folder = os.open(Path(path).parent, os.O_RDONLY | os.O_DIRECTORY)
+        parent = Path(path).parent
+        try:
+            folder = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:  # gone with the file, by another process
+            return
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)  # it goes with this process, so it never has to be taken over itself
             if self.read(path) == content:
                 Path(path).unlink()
                 os.fsync(folder)
+                with suppress(OSError):  # not empty, or not ours to remove
+                    parent.rmdir()
+                    parent.parent.rmdir()
         finally:
             os.close(folder)
 
@@ -231,3 +240,14 @@ class LocalHost:
                 f"{self.name}: {path} was not written: {error.strerror}",
                 fix=f"df -h {path.parent} shows what room there is, and ls -l who may write",
             ) from error
+
+
+def _write_into_new(path: Path, file: File, attempts: int = _ATTEMPTS) -> None:
+    """Write a file into a folder that may have to be made, and may vanish meanwhile with another's last file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, file.content, file.mode)
+    except FileNotFoundError:
+        if attempts == 1:
+            raise
+        _write_into_new(path, file, attempts - 1)

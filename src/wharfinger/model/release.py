@@ -233,6 +233,8 @@ class Release(Model):
     """When it was verified through the public address; None for one that never was."""
     slot: Slot | None = None
     """The slot that it last ran in."""
+    left: bool = False
+    """Whether a rollback has left it for an earlier one, so that another does not go back to it by itself."""
     promoted: str | None = None
     """The release whose images and description it took over, as ENVIRONMENT:RELEASE; None for one that was built."""
     ignored: dict[str, str] = Field(default_factory=dict)

@@ -32,6 +32,11 @@ class Sandbox:
         """What `ssh -F` takes."""
         return self.folder / "ssh_config"
 
+    @property
+    def values(self) -> Path:
+        """What its servers' environments get unless they have it: the S3 server's address, bucket and keys."""
+        return self.folder / "values.env"
+
     def container(self, service: str) -> str:
         """The name of a service's container."""
         return f"{self.compose_project}-{service}-1"

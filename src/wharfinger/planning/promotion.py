@@ -122,7 +122,9 @@ def taken_over(verified: Stack, here: Stack) -> Stack:
     """
     environments = here.model_dump(by_alias=True)["environments"]
     try:
-        fitting = Stack.model_validate({**verified.model_dump(by_alias=True), "environments": environments})
+        # Unset stays unset: an environment's rules are laid over a variable by the keys that they give.
+        given = verified.model_dump(by_alias=True, exclude_unset=True)
+        fitting = Stack.model_validate({**given, "environments": environments})
         return fitting.model_copy(update={"environments": here.environments})  # with what no file holds
     except ValidationError as error:
         raise InvalidInput(

@@ -32,9 +32,9 @@ from wharfinger.steps.releases import Record
 
 
 def choose(observed: Observed, wanted: str | None) -> Release:
-    """Return the release to go back to: the named one, or the last successful one before the current.
+    """Return the release to go back to: the named one, or the last good one before the current.
 
-    Raises UsageError where there is none.
+    Good is what succeeded and was not left by a rollback. Raises UsageError where there is none.
     """
     doomed = reverted(observed)
     successful = [each for each in observed.releases if each.succeeded is not None and each.id not in doomed]
@@ -44,7 +44,7 @@ def choose(observed: Observed, wanted: str | None) -> Release:
             known = ", ".join(release.id for release in successful) or "none"
             raise UsageError(f"no successful release {wanted} on the server; there is: {known}", fix="invoke releases")
         return named
-    earlier = [release for release in successful if release.id < (observed.current or "")]
+    earlier = [release for release in successful if release.id < (observed.current or "") and not release.left]
     if not earlier:
         raise UsageError(
             "there is no successful release before the current one", fix="invoke releases lists what there is"
@@ -69,6 +69,12 @@ def plan_rollback(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     return Plan("rollback", release.id, tuple(steps), reasons, serving(observed), warnings)
 
 
+def _left(release: Release, observed: Observed) -> Release | None:
+    """Return the record of the current release where it is left for an earlier one; forth again none is left."""
+    current = next((each for each in observed.releases if each.id == observed.current), None)
+    return None if current is None or current.id <= release.id else current.model_copy(update={"left": True})
+
+
 def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]:
     release, deploy = wanted.release, wanted.stack.deploy
     again = release.id == observed.current
@@ -86,7 +92,8 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     # Containers that were there before may have logged anything since.
     without = (LatencyCheck, LogCheck) if again else (LatencyCheck,)
     yield verification(wanted.stack, wanted.environment, release.id, expected, observed, without=without)
-    yield Record(release.id, observed.current, release.model_copy(update={"slot": slot}))
+    record = release.model_copy(update={"slot": slot, "left": False})
+    yield Record(release.id, observed.current, record, _left(release, observed))
     for tier in tiers_after(observed):
         if tier != release.id:
             yield Retire(tier, drain=seconds(deploy.drain))

@@ -72,6 +72,9 @@ class Runtime(Protocol):
     def app_logs(self, release: str) -> Mapping[str, tuple[str, ...]]:
         """Return what the containers of a release's app tier have logged, by service; of very much, the last lines."""
 
+    def images_in(self, repository: str) -> tuple[str, ...]:
+        """Return the images of a repository that the server holds, as REPOSITORY@DIGEST."""
+
     def remove_images(self, images: tuple[str, ...]) -> None:
         """Remove images that nothing uses; those still in use stay."""
 

@@ -180,6 +180,10 @@ class ComposeRuntime:
             )
         return found
 
+    def images_in(self, repository: str) -> tuple[str, ...]:
+        """Return a repository's images; see `Runtime.images_in`."""
+        return self.engine.images_in(repository)
+
     def remove_images(self, images: tuple[str, ...]) -> None:
         """Remove images; see `Runtime.remove_images`."""
         names = [name for image in images for name in self.engine.names_of(image)]

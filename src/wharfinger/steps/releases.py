@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -45,6 +46,8 @@ class Record:
     release: str
     previous: str | None
     record: Release = field(repr=False)
+    left: Release | None = field(default=None, repr=False)
+    """The record of a release that a rollback leaves."""
     tidies: ClassVar[bool] = False
 
     @property
@@ -55,9 +58,14 @@ class Record:
     def run(self, world: World, shown: Shown) -> None:
         """Mark the release as successful and point `current` at it."""
         shown.note(self.release)
-        content = self.record.model_dump_json(indent=2).encode() + b"\n"
-        world.host.write({world.layout.release(self.release) / "release.json": File(content)}, awaited=False)
+        self._write(world, self.record)
         world.host.link(world.layout.current, f"releases/{self.release}")
+        if self.left is not None:  # last: one that still serves must not be marked
+            self._write(world, self.left)
+
+    def _write(self, world: World, record: Release) -> None:
+        content = record.model_dump_json(indent=2).encode() + b"\n"
+        world.host.write({world.layout.release(record.id) / "release.json": File(content)}, awaited=False)
 
     def undo(self, world: World) -> None:
         """Point `current` back."""
@@ -69,7 +77,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Prune:
-    """Remove releases that are no longer kept, and images that only they used."""
+    """Remove releases that are no longer kept, images that only they used, and those of deploys that failed."""
 
     releases: tuple[str, ...]
     images: tuple[str, ...]
@@ -85,7 +93,26 @@ class Prune:
         for release in self.releases:
             shown.note(release)
             world.host.remove(world.layout.release(release))
-        world.runtime.remove_images(self.images)
+        world.runtime.remove_images(tuple(dict.fromkeys((*self.images, *_strays(world)))))
 
     def undo(self, world: World) -> None:
         """Nothing: pruned releases were successful ones beyond the number kept."""
+
+
+def _strays(world: World) -> Iterator[str]:
+    """Yield the images of what the stack builds that no release of it on the server names, in any environment.
+
+    A deploy that failed brought them, and its release is gone. One that another deploy is about to run is named: its
+    release is uploaded before its images are pulled.
+    """
+    stack = world.layout.home.parent
+    folders = [stack / environment / "releases" for environment in world.host.names_in(stack)]
+    records = [record for folder in folders for record in world.host.read_in(folder, "release.json").values()]
+    named: dict[str, set[str]] = {}
+    for record in records:
+        for name, image in json.loads(record)["images"].items():
+            named.setdefault(name, set()).add(image)
+    images = {image for each in named.values() for image in each}
+    built = {image.partition("@")[0] for name in named if world.stack.image_is_built(name) for image in named[name]}
+    for repository in sorted(built):
+        yield from (image for image in world.runtime.images_in(repository) if image not in images)

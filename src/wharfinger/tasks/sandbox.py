@@ -13,7 +13,7 @@ _NAME = "another sandbox beside the usual one, on free ports"
 
 @task(help={"name": _NAME, "bare": "also a server with nothing installed, for trying server.setup"})
 def up(c: Context, name: str = "sandbox", bare: bool = False) -> None:
-    """Start two servers with their own Docker, a registry and an ACME server on this machine."""
+    """Start two servers with their own Docker, a registry, an ACME and an S3 server on this machine."""
     from wharfinger import sandboxing
     from wharfinger.project import find_project
 

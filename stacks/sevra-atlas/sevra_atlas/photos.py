@@ -1,23 +1,25 @@
-"""Photos: files named after their content under UPLOADS_DIR, and a row each.
+"""Photos: images named after their content, wherever media are kept, and a row each.
 
-Such a file never changes, so it may be written twice, cached for ever, and shared by two places.
+Such an image never changes, so it may be cached for ever, and shared by two places.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from sevra_atlas.jobs import THUMBNAIL, create_job
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import asyncpg
+    from starlette.responses import Response
 
     from sevra_atlas.database import Database
+    from sevra_atlas.media import Media
 
 MAX_BYTES = 10 * 1024 * 1024
 NAME = re.compile(r"[0-9a-f]{40}(-small)?\.(jpg|png|webp|gif)")
@@ -41,37 +43,19 @@ def suffix_of(head: bytes) -> str:
     raise NotAnImageError("Only JPEG, PNG, WebP and GIF images are taken")
 
 
-def store_image(folder: Path, content: BinaryIO) -> str:
-    """Write an image durably into `folder` and return its name; raise NotAnImageError for anything else."""
+def store_image(media: Media, content: BinaryIO) -> str:
+    """Keep an image durably and return its name; raise NotAnImageError for anything else."""
     data = content.read()
     name = hashlib.sha256(data).hexdigest()[:40] + suffix_of(data[:12])
-    write_whole(folder / name, data)
+    media.put(name, data)
     return name
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Put `content` at `path` so that no reader, and no crash, ever sees a part of it."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-", delete=False) as part:
-        try:
-            part.write(content)
-            part.flush()
-            os.fchmod(part.fileno(), 0o644)
-            os.fsync(part.fileno())
-            Path(part.name).rename(path)
-        except BaseException:
-            Path(part.name).unlink(missing_ok=True)
-            raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def find_file(folder: Path, name: str) -> Path | None:
-    """Return the file behind the public name `name`, or None; no name leads out of `folder`."""
-    path = folder / name
-    return path if NAME.fullmatch(name) and path.is_file() else None
+async def find_image(media: Media, name: str, headers: Mapping[str, str]) -> Response | None:
+    """Return the answer that sends the image of a public name, or None; no name leads to anything but an image."""
+    if not NAME.fullmatch(name):
+        return None
+    return await media.respond(name, MEDIA_TYPES[Path(name).suffix], headers)
 
 
 async def add_photo(database: Database, place_id: int, account_id: int, name: str) -> str:

@@ -25,6 +25,18 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True)
+class BucketSettings:
+    """A bucket of an S3-compatible server, and the folder in it that is the atlas's own."""
+
+    endpoint: str
+    region: str
+    name: str
+    prefix: str
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Settings:
     """What the environment says; a setting that the role does not use is empty."""
 
@@ -34,6 +46,7 @@ class Settings:
     session_key: bytes = field(repr=False)
     public_url: str
     uploads_dir: Path
+    bucket: BucketSettings | None
     log_level: str
     port: int
     version: str
@@ -78,6 +91,19 @@ def _port_problem(value: str) -> str | None:
     return None if value.isdecimal() and 0 < int(value) < 65536 else "must be a port, 1 to 65535"
 
 
+def _bucket_problem(value: str) -> str | None:
+    return None if re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value) else "must be the name of a bucket"
+
+
+def _prefix_problem(value: str) -> str | None:
+    right = re.fullmatch(r"[\w.-]+(/[\w.-]+)*", value, re.ASCII) and not {".", ".."} & set(value.split("/"))
+    return None if right else "must be a folder in the bucket, such as atlas/staging"
+
+
+def _printable_problem(value: str) -> str | None:
+    return None if re.fullmatch(r"[!-~]+", value) else "must be printable ASCII without blanks"
+
+
 def _version_problem(value: str) -> str | None:
     return None if re.fullmatch(r"[\w.+-]{1,64}", value) else "must be 1 to 64 letters, digits or . _ + -"
 
@@ -89,6 +115,12 @@ PROBLEMS: dict[str, Callable[[str], str | None]] = {
     "SESSION_SECRET": _key_problem,
     "PUBLIC_URL": _url_problem("https", "http"),
     "UPLOADS_DIR": _folder_problem,
+    "S3_ENDPOINT": _url_problem("https", "http"),
+    "S3_REGION": _printable_problem,
+    "S3_BUCKET": _bucket_problem,
+    "S3_PREFIX": _prefix_problem,
+    "S3_ACCESS_KEY_ID": _printable_problem,
+    "S3_SECRET_ACCESS_KEY": _printable_problem,
     "LOG_LEVEL": _level_problem,
     "PORT": _port_problem,
     "APP_VERSION": _version_problem,
@@ -109,16 +141,21 @@ REQUIRED = {
 }
 """A role is given no secret that it does not use, so it asks for none."""
 
+BUCKET = ("S3_ENDPOINT", "S3_BUCKET", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY")
+"""All of them, or none: media are in UPLOADS_DIR then."""
+
+BUCKET_DETAILS = ("S3_REGION", "S3_PREFIX")
+
 DEFAULT_PORTS = {"api": 3000, "worker": 3001}
 
 
 def load_settings(environ: Mapping[str, str], role: str) -> Settings:
     """Return what `role` needs from `environ`; raise SettingsError that names everything wrong, all at once."""
-    used = (*REQUIRED[role], "LOG_LEVEL", "PORT", "APP_VERSION")
+    bucket = (*BUCKET, *BUCKET_DETAILS) if "UPLOADS_DIR" in REQUIRED[role] else ()
+    used = (*REQUIRED[role], *bucket, "LOG_LEVEL", "PORT", "APP_VERSION")
     values = {name: environ.get(name, "") for name in used}
-    problems = tuple(
-        f"{name}: {problem}" for name in used if (problem := _problem(name, values[name], name in REQUIRED[role]))
-    )
+    required = {*REQUIRED[role], *(BUCKET if any(values.get(name) for name in BUCKET) else ())}
+    problems = tuple(f"{name}: {problem}" for name in used if (problem := _problem(name, values[name], required)))
     if problems:
         raise SettingsError(problems)
     return Settings(
@@ -128,13 +165,27 @@ def load_settings(environ: Mapping[str, str], role: str) -> Settings:
         session_key=base64.b64decode(values.get("SESSION_SECRET", "")),
         public_url=values.get("PUBLIC_URL", "").rstrip("/"),
         uploads_dir=Path(values.get("UPLOADS_DIR", "")),
+        bucket=_bucket(values) if values.get("S3_BUCKET") else None,
         log_level=values["LOG_LEVEL"] or "info",
         port=int(values["PORT"] or DEFAULT_PORTS.get(role, 0)),
         version=values["APP_VERSION"] or __version__,
     )
 
 
-def _problem(name: str, value: str, required: bool) -> str | None:
+def _bucket(values: Mapping[str, str]) -> BucketSettings:
+    return BucketSettings(
+        endpoint=values["S3_ENDPOINT"].rstrip("/"),
+        region=values["S3_REGION"] or "us-east-1",
+        name=values["S3_BUCKET"],
+        prefix=values["S3_PREFIX"],
+        access_key_id=values["S3_ACCESS_KEY_ID"],
+        secret_access_key=values["S3_SECRET_ACCESS_KEY"],
+    )
+
+
+def _problem(name: str, value: str, required: set[str]) -> str | None:
     if value:
         return PROBLEMS[name](value)
-    return "is missing" if required else None
+    if name not in required:
+        return None
+    return "is missing, beside the other settings of the bucket" if name in BUCKET else "is missing"

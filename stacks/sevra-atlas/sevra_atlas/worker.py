@@ -18,17 +18,17 @@ from sevra_atlas import database as db
 from sevra_atlas import queue as jobs_queue
 from sevra_atlas.jobs import THUMBNAIL, HopelessError, begin_job, describe, end_job, lost_jobs
 from sevra_atlas.logs import request_id
+from sevra_atlas.media import open_media
 from sevra_atlas.queue import Delivery, JobQueue
 from sevra_atlas.serving import nothing, run, serve, stop_on_signals
 from sevra_atlas.thumbnails import make_thumbnail
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import asyncpg
     from starlette.requests import Request
 
     from sevra_atlas.database import Database
+    from sevra_atlas.media import Media
     from sevra_atlas.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -46,13 +46,13 @@ class Worker:
         self,
         database: Database,
         queue: JobQueue,
-        uploads_dir: Path,
+        media: Media,
         stop: asyncio.Event,
         lost_after_s: float = 60,
     ) -> None:
         self._database = database
         self._queue = queue
-        self._uploads_dir = uploads_dir
+        self._media = media
         self._stop = stop
         self._lost_after_s = lost_after_s
         self._prepared = False
@@ -133,7 +133,7 @@ class Worker:
         name = await self._database.fetchval("SELECT name FROM photos WHERE id = $1", photo_id)
         if name is None:
             raise HopelessError("the photo is gone")
-        small, width, height = await asyncio.to_thread(make_thumbnail, self._uploads_dir, name)
+        small, width, height = await asyncio.to_thread(make_thumbnail, self._media, name)
         async with self._database.acquire() as connection, connection.transaction():
             await connection.execute(
                 "UPDATE photos SET thumbnail = $2, width = $3, height = $4 WHERE id = $1",
@@ -180,7 +180,7 @@ async def _run(settings: Settings) -> None:
         app = health_app(database, queue, settings.version)
         serving = asyncio.create_task(serve(app, settings.port, all_done, nothing))
         try:
-            await Worker(database, queue, settings.uploads_dir, stop).work()
+            await Worker(database, queue, open_media(settings), stop).work()
         finally:
             all_done.set()  # the health answers until the last job is done
             await serving

@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -24,6 +24,8 @@ import asyncpg
 import pytest
 import redis
 import urllib3
+
+from sevra_atlas.settings import BucketSettings
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_S = 20.0
@@ -52,6 +54,12 @@ def free_port() -> int:
     return port
 
 
+def listens(port: int) -> bool:
+    """Tell that somebody listens on a port of this machine; raises OSError where nobody does."""
+    with socket.create_connection(("127.0.0.1", port), 1):
+        return True
+
+
 def query(url: str, sql: str, *arguments: object) -> list[Any]:
     """Return the rows of one statement."""
 
@@ -73,13 +81,15 @@ class Servers:
     redis: str
 
 
-def _container(image: str, port: int, *arguments: str, **environ: str) -> tuple[str, str]:
-    variables = [part for name, value in environ.items() for part in ("--env", f"{name}={value}")]
-    name = f"sevra-atlas-tests-{os.getpid()}-{image.partition(':')[0]}"
+def _container(
+    image: str, port: int, *arguments: str, options: tuple[str, ...] = (), **environ: str
+) -> tuple[str, str]:
+    variables = [part for name in environ for part in ("--env", name)]
+    name = f"sevra-atlas-tests-{os.getpid()}-{image.partition(':')[0].rpartition('/')[2]}"
     subprocess.run(
         ("docker", "run", "--detach", "--rm", "--name", name, "--publish", f"127.0.0.1::{port}",
-         *variables, image, *arguments),
-        check=True, capture_output=True, timeout=60,
+         *options, *variables, image, *arguments),
+        env={**os.environ, **environ}, check=True, capture_output=True, timeout=60,
     )  # fmt: skip
     shown = subprocess.run(("docker", "port", name, str(port)), check=True, capture_output=True, text=True, timeout=30)
     return name, shown.stdout.split()[0]
@@ -103,6 +113,39 @@ def servers() -> Iterator[Servers]:
         with redis.Redis.from_url(found.redis) as client:
             eventually(client.ping)
         yield found
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[BucketSettings]:
+    """A bucket for the whole run, of a server that checks signatures; started when first asked for."""
+    key, secret = "atlas-tests", uuid.uuid4().hex
+    name, address = _container(
+        "rclone/rclone:1.75.2", 9000, "serve", "s3", "--addr", ":9000", "/data",
+        options=("--volume", "/data/media"), RCLONE_AUTH_KEY=f'"{key},{secret}"',
+    )  # fmt: skip
+    try:
+        eventually(lambda: Browser(f"http://{address}").get("/").status)  # the port listens before the server does
+        yield BucketSettings(f"http://{address}", "us-east-1", "media", "", key, secret)
+    finally:
+        subprocess.run(("docker", "rm", "-fv", name), capture_output=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def bucket(s3: BucketSettings) -> BucketSettings:
+    """A folder of that bucket with nothing in it."""
+    return replace(s3, prefix=uuid.uuid4().hex)
+
+
+@pytest.fixture
+def in_bucket(environ: dict[str, str], bucket: BucketSettings) -> dict[str, str]:
+    """All settings of the api and the worker, with media in a bucket."""
+    return environ | {
+        "S3_ENDPOINT": bucket.endpoint,
+        "S3_BUCKET": bucket.name,
+        "S3_PREFIX": bucket.prefix,
+        "S3_ACCESS_KEY_ID": bucket.access_key_id,
+        "S3_SECRET_ACCESS_KEY": bucket.secret_access_key,
+    }
 
 
 def _with_database(url: str, name: str) -> str:
@@ -282,11 +325,7 @@ class Relay:
         )
         host, port = self._target
         self._process = subprocess.Popen((sys.executable, "-c", program, str(self.port), host, str(port)))
-        eventually(self._answers)
-
-    def _answers(self) -> bool:
-        with socket.create_connection(("127.0.0.1", self.port), 1):
-            return True
+        eventually(lambda: listens(self.port))
 
     def cut(self) -> None:
         """Break all connections and refuse new ones."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sevra_atlas import __version__
-from sevra_atlas.settings import REQUIRED, SettingsError, load_settings
+from sevra_atlas.settings import BUCKET, REQUIRED, SettingsError, load_settings
 from tests.conftest import ROOT
 
 
@@ -89,6 +89,53 @@ def test_the_process_names_all_problems_at_once_and_exits_78() -> None:
         assert f"{name}: " in ended.stderr
     assert "hunter2" not in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+BUCKET_VALUES = {
+    "S3_ENDPOINT": "https://s3.example.com/",
+    "S3_BUCKET": "atlas-media",
+    "S3_ACCESS_KEY_ID": "key-of-atlas",
+    "S3_SECRET_ACCESS_KEY": "hunter2",
+}
+
+
+@pytest.mark.parametrize("role", ["api", "worker"])
+def test_media_are_in_a_bucket_where_one_is_given(role: str, good: dict[str, str]) -> None:
+    assert load_settings(good, role).bucket is None
+    bucket = load_settings(good | BUCKET_VALUES, role).bucket
+    assert bucket is not None
+    assert (bucket.endpoint, bucket.region, bucket.name) == ("https://s3.example.com", "us-east-1", "atlas-media")
+    assert bucket.prefix == ""
+    assert "hunter2" not in repr(bucket)
+    assert "key-of-atlas" not in repr(bucket)
+
+
+@pytest.mark.parametrize("name", sorted(BUCKET))
+def test_a_bucket_is_given_whole_or_not_at_all(name: str, good: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({**good, name: BUCKET_VALUES[name]}, "worker")
+    others = [f"{each}: is missing, beside the other settings of the bucket" for each in BUCKET if each != name]
+    assert list(caught.value.problems) == others
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("S3_ENDPOINT", "s3.example.com"),
+        ("S3_ENDPOINT", "ftp://s3.example.com"),
+        ("S3_BUCKET", "Atlas_Media"),
+        ("S3_ACCESS_KEY_ID", "two words"),
+        ("S3_SECRET_ACCESS_KEY", "line\n"),
+        ("S3_PREFIX", "/atlas"),
+        ("S3_PREFIX", "../production"),
+    ],
+)
+def test_a_malformed_setting_of_the_bucket_is_named_and_not_shown(name: str, value: str, good: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({**good, **BUCKET_VALUES, name: value}, "api")
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{name}: must be ")
+    assert value not in str(caught.value)
 
 
 @pytest.mark.parametrize("arguments", [[], ["sing"], ["seed", "many"], ["api", "now"]])

@@ -80,6 +80,32 @@ def test_an_upload_gets_its_thumbnail_and_everybody_hears_of_it(
     assert eventually(lambda: queue_client.xlen(STREAM) == 0)
 
 
+def test_media_are_in_the_bucket_that_is_named_and_in_no_folder(start: Start, in_bucket: dict[str, str]) -> None:
+    api, content = start("api", in_bucket), image()
+    start("worker", in_bucket)
+    uploaded = upload(api, content)
+    small = Browser(api.url).get(finished(api, uploaded)["result"]["thumbnail"])
+    back = Browser(api.url).get(uploaded["url"])
+    assert (back.status, back.headers["Content-Type"], back.data) == (200, "image/jpeg", content)
+    assert (small.status, small.headers["Content-Length"]) == (200, str(len(small.data)))
+    assert Browser(api.url).get(f"/uploads/{'0' * 40}.jpg").status == 404
+    assert list(Path(in_bucket["UPLOADS_DIR"]).iterdir()) == []
+
+
+def test_a_bucket_that_is_away_costs_no_job(start: Start, in_bucket: dict[str, str], relay: MakeRelay) -> None:
+    api = start("api", in_bucket)
+    cable, url = relay(in_bucket["S3_ENDPOINT"])
+    cable.cut()
+    cut_off = start("api", {**in_bucket, "S3_ENDPOINT": url})
+    start("worker", {**in_bucket, "S3_ENDPOINT": url})
+    uploaded = upload(api)
+    assert Browser(cut_off.url).join().upload("the-long-bridge", image()).status == 503
+    assert Browser(cut_off.url).get(uploaded["url"]).status == 503
+    cable.mend()
+    assert finished(api, uploaded)["state"] == "done"
+    assert Browser(cut_off.url).get(uploaded["url"]).status == 200
+
+
 def test_health_tells_of_queue_and_database(start: Start, environ: dict[str, str], relay: MakeRelay) -> None:
     cable, url = relay(environ["REDIS_QUEUE_URL"])
     worker = start("worker", {**environ, "REDIS_QUEUE_URL": url})

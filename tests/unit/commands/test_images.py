@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wharfinger.commands import images
+from wharfinger.commands.buildx import SecretSource
 
 
 def test_a_stand_in_is_built_with_its_label_and_without_a_value_in_argv() -> None:
@@ -16,6 +17,15 @@ def test_a_stand_in_is_built_with_its_label_and_without_a_value_in_argv() -> Non
     assert images.build("redis:8", "/images/redis", label="0123", arguments=("http_proxy",)) == (
         *("docker", "build", "--progress=plain", "--tag", "redis:8", "--label", "org.wharfinger.stand-in=0123"),
         *("--build-arg", "http_proxy"),
+        "/images/redis",
+    )
+
+
+def test_a_stand_in_is_built_with_what_its_downloads_trust() -> None:
+    bundle = SecretSource("ca", file="/etc/ca.crt")
+    assert images.build("redis:8", "/images/redis", label="0123", secrets=(bundle,)) == (
+        *("docker", "build", "--progress=plain", "--tag", "redis:8", "--label", "org.wharfinger.stand-in=0123"),
+        *("--secret", "id=ca,src=/etc/ca.crt"),
         "/images/redis",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path, PurePosixPath
 
@@ -10,6 +11,7 @@ import pytest
 
 from wharfinger.errors import WharfingerError
 from wharfinger.hosts import File
+from wharfinger.hosts.files import write_atomically
 from wharfinger.hosts.local import LocalHost
 
 HOST = LocalHost()
@@ -62,6 +64,44 @@ def test_create_makes_a_file_only_where_there_is_none(tmp_path: Path) -> None:
     assert HOST.read(path) == b"first"
     assert mode(Path(path)) == 0o600
     assert names(tmp_path / "home") == ["lock"]
+
+
+def test_a_folder_that_a_lock_alone_was_in_goes_with_it(tmp_path: Path) -> None:
+    path = posix(tmp_path / "root/stack/env/lock")
+    (tmp_path / "root").mkdir()
+    for kept in ((), ("env/journal",), ("other",)):
+        for name in kept:
+            (tmp_path / "root/stack" / name).mkdir(parents=True)
+        HOST.create(path, File(b"held"))
+        HOST.remove_if(path, b"another's")
+        assert HOST.read(path) == b"held"
+
+        HOST.remove_if(path, b"held")
+
+        assert {posix(each).name for each in (tmp_path / "root").rglob("*") if not list(each.iterdir())} == {
+            name.rpartition("/")[2] for name in kept
+        }
+        shutil.rmtree(tmp_path / "root/stack", ignore_errors=True)
+    assert (tmp_path / "root").is_dir()
+    HOST.remove_if(path, b"held")  # gone, folder and all
+
+
+def test_a_folder_that_vanishes_while_a_lock_is_made_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another's refused run takes the folder with its own lock, just before this one's is written."""
+    path, gone = tmp_path / "stack/env/lock", [True]
+
+    def write(complete: Path, content: bytes, mode: int) -> None:
+        if gone:
+            gone.clear()
+            complete.parent.rmdir()
+            complete.parent.parent.rmdir()
+        write_atomically(complete, content, mode)
+
+    monkeypatch.setattr("wharfinger.hosts.local.write_atomically", write)
+    assert HOST.create(posix(path), File(b"held")) is True
+    assert path.read_bytes() == b"held"
 
 
 def test_appended_lines_follow_each_other_and_only_the_owner_reads_them(tmp_path: Path) -> None:

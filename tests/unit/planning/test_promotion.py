@@ -112,6 +112,18 @@ def test_what_was_verified_goes_into_the_environments_of_today() -> None:
     assert sections_that_differ(verified, here) == ("deploy",)
 
 
+def test_what_an_environment_says_of_a_variable_is_promoted_as_it_stands() -> None:
+    folder = {
+        "meaning": "x",
+        "form": "pattern",
+        "pattern": "[a-z/]+",
+        "required": False,
+        "environments": {"staging": {"default": "atlas/staging"}},
+    }
+    stack = sevra(env={**sevra().model_dump(by_alias=True, exclude_unset=True)["env"], "FOLDER": folder})
+    assert taken_over(stack, stack).env.within("staging")["FOLDER"].default == "atlas/staging"
+
+
 def test_environments_that_no_longer_fit_are_told() -> None:
     scaled = {"production": {"server": "local", "domain": "example.com", "scale": {"api": 2}}}
     plain = {"local": {"server": "local", "domain": "localhost"}}

@@ -34,6 +34,7 @@ from wharfinger.steps.releases import Record
 from wharfinger.steps.verify import Verify
 
 GOOD = (release(OLDEST), release(OLDER), release(OLD))
+LEFT = (release(OLDEST), release(OLDER, left=True), release(OLD))
 FAILED_LAST = (release(OLDEST), release(OLDER, succeeded=None), release(OLD))
 
 
@@ -43,6 +44,8 @@ FAILED_LAST = (release(OLDEST), release(OLDER, succeeded=None), release(OLD))
         (GOOD, OLD, None, OLDER),
         (FAILED_LAST, OLD, None, OLDEST),  # what never succeeded is nothing to go back to
         (GOOD, OLDER, None, OLDEST),  # a second rollback goes further back, not forth again
+        (LEFT, OLD, None, OLDEST),  # what was rolled back from is nothing to go back to by itself
+        (LEFT, OLD, OLDER, OLDER),
         (GOOD, OLD, OLDEST, OLDEST),
         (GOOD, OLDEST, OLD, OLD),  # forth again, by name
     ],
@@ -105,12 +108,23 @@ def test_a_rollback_starts_the_old_release_beside_the_current_one_and_leaves_the
                 STACK.checks,
                 {"api": 1, "worker": 1},
             ),
-            Record(OLDER, OLD, release(OLDER, slot="green")),
+            Record(OLDER, OLD, release(OLDER, slot="green"), release(OLD, left=True)),
             Retire(OLD, drain=10),
         ),
         reasons=(f"release {OLD} is to be replaced by {OLDER}",),
         serving=f"release {OLD} still serves",
     )
+
+
+@pytest.mark.parametrize(("current", "to"), [(OLDER, OLD), (OLD, OLD)])
+def test_forth_again_no_release_is_left_and_the_mark_of_the_one_that_serves_goes(current: str, to: str) -> None:
+    releases = (release(OLDEST), release(OLDER), release(OLD, left=True))
+    observed = dataclasses.replace(serving(wanted(NEW), releases=releases, current=current), tiers={})
+
+    steps = plan_rollback(earlier(release=release(OLD, left=True)), observed, LAYOUT).steps
+
+    (record,) = [step for step in steps if isinstance(step, Record)]
+    assert (record.record.left, record.left) == (False, None)
 
 
 def test_a_rollback_too_stops_first_what_must_not_overlap() -> None:

@@ -7,7 +7,7 @@ import json
 from pathlib import PurePosixPath
 
 import pytest
-from tests.examples import LAYOUT, sevra
+from tests.examples import IMAGES, LAYOUT, sevra
 from tests.recording import RecordingHost, RecordingRuntime, run_step, world
 from tests.unit.planning.situations import NEW, OLD, OLD_IS_LIVE, release
 
@@ -139,6 +139,28 @@ def test_record_marks_success_before_it_points_current_there(previous: str | Non
     assert (written["slot"], written["succeeded"] is not None) == ("green", True)
     step.undo(world(STACK, host))
     assert host.links == links
+
+
+def test_what_a_rollback_leaves_is_marked_once_it_no_longer_serves() -> None:
+    host = serving()
+
+    run_step(Record(NEW, OLD, release(NEW), release(OLD, left=True)), world(STACK, host))
+
+    assert [call[0] for call in host.calls] == ["write", "link", "write"]
+    assert json.loads(host.read(LAYOUT.release(OLD) / "release.json") or b"")["left"] is True
+
+
+def test_prune_removes_what_failed_deploys_left_and_nothing_that_any_environment_names() -> None:
+    host, runtime = serving(), RecordingRuntime()
+    repository, theirs = IMAGES["app"].partition("@")[0], f"{IMAGES['app'].partition('@')[0]}@sha256:7"
+    record = release(OLD, images={"app": theirs}).model_dump_json().encode()
+    host.files[LAYOUT.home.parent / f"other/releases/{OLD}/release.json"] = File(record)
+    host.files[LAYOUT.release(NEW) / "release.json"] = File(release(NEW).model_dump_json().encode())
+    runtime.images = (IMAGES["app"], theirs, f"{repository}@sha256:8", "elsewhere/app@sha256:9")
+
+    run_step(Prune((OLD,), ()), world(STACK, host, runtime=runtime))
+
+    assert runtime.calls == [("remove_images", (f"{repository}@sha256:8",))]
 
 
 def test_prune_removes_directories_before_images() -> None:

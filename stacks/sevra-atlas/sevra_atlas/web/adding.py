@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from sevra_atlas import queue as jobs_queue
 from sevra_atlas.jobs import find_job
-from sevra_atlas.photos import MAX_BYTES, MEDIA_TYPES, NotAnImageError, add_photo, find_file, store_image
+from sevra_atlas.photos import MAX_BYTES, NotAnImageError, add_photo, find_image, store_image
 from sevra_atlas.places import NewPlace, PlaceError, add_place, find_place, places_of
 from sevra_atlas.web.context import PRIVATE, account_of, atlas_of, page, wants_json
 
@@ -77,7 +77,7 @@ async def upload_photo(request: Request) -> Response:
         if photo.size > MAX_BYTES:
             raise HTTPException(413, f"An image may have {MAX_BYTES // 2**20} MB")
         try:
-            name = await asyncio.to_thread(store_image, atlas.settings.uploads_dir, photo.file)
+            name = await asyncio.to_thread(store_image, atlas.media, photo.file)
         except NotAnImageError as error:
             raise HTTPException(415, str(error)) from error
     job_id = await add_photo(atlas.database, place["id"], account.id, name)
@@ -94,12 +94,11 @@ async def upload_photo(request: Request) -> Response:
 
 async def uploaded(request: Request) -> Response:
     """`/uploads/{name}`: an image or a thumbnail, which never changes under its name."""
-    name = request.path_params["name"]
-    path = await asyncio.to_thread(find_file, atlas_of(request).settings.uploads_dir, name)
-    if path is None:
-        raise HTTPException(404, "There is no such image")
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-    return FileResponse(path, headers=headers, media_type=MEDIA_TYPES[path.suffix])
+    answer = await find_image(atlas_of(request).media, request.path_params["name"], headers)
+    if answer is None:
+        raise HTTPException(404, "There is no such image")
+    return answer
 
 
 async def job(request: Request) -> Response:

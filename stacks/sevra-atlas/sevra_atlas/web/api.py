@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from sevra_atlas import database as db
 from sevra_atlas.cache import Cache
+from sevra_atlas.media import open_media
 from sevra_atlas.queue import JobQueue
 from sevra_atlas.serving import run, serve, stop_on_signals
 from sevra_atlas.web import accounts, adding, reading
@@ -129,7 +130,7 @@ async def _run(settings: Settings) -> None:
     stop, live = stop_on_signals(), Live()
     cache, queue = Cache(settings.redis_cache_url), JobQueue(settings.redis_queue_url)
     async with db.open_database(settings) as database:
-        atlas = Atlas(settings, database, cache, queue, live, _templates())
+        atlas = Atlas(settings, database, cache, queue, live, open_media(settings), _templates())
         following: asyncio.Task[Any] = asyncio.create_task(live.follow(queue))
         try:
             await serve(RequestLog(build_app(atlas)), settings.port, stop, live.say_goodbye)

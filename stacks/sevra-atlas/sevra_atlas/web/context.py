@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sevra_atlas.cache import Cache
     from sevra_atlas.database import Database
+    from sevra_atlas.media import Media
     from sevra_atlas.queue import JobQueue
     from sevra_atlas.settings import Settings
     from sevra_atlas.web.live import Live
@@ -37,6 +38,7 @@ class Atlas:
     cache: Cache
     queue: JobQueue
     live: Live
+    media: Media
     templates: jinja2.Environment
 
 
