@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -99,7 +99,7 @@ class Wharfinger:
     @classmethod
     def make(cls, folder: Path, registry: str, *, replicas: int, source: Path = APP) -> Wharfinger:
         """Make a project of its own with a copy of the app."""
-        made = deployments.make(folder, source, fresh_name(), registry)
+        made = replace(deployments.make(folder, source, fresh_name(), registry), run=deployments.cold)
         if source == APP and replicas != 2:
             made.edit("stack.yaml", "    scale: 2\n", f"    scale: {replicas}\n")
         return cls(made)

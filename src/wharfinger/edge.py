@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -21,7 +20,6 @@ from wharfinger.rendering.site import live_default
 SERVICE: Final = "nginx"
 _TIMEOUT: Final = 30.0
 _START_TIMEOUT: Final = 120.0
-_QUIET_PAUSE: Final = 0.2
 _SERVER_NAMES: Final = re.compile(r"^\s*server_name\s+([^;]+);", re.MULTILINE)
 
 
@@ -217,16 +215,16 @@ class Edge:
         A project that gets no new requests is then done with the old ones, those on WebSockets too, whatever its
         services make of SIGTERM. Nobody tells of the end of a connection, so this looks five times a second.
         """
-        deadline = time.monotonic() + within
         meant = (each for each in self.engine.project(project) if only is None or each.name in only)
         addresses = [address for container in meant for address in container.addresses]
-        while addresses:
-            table = self.host.run(commands.connections(self.container), timeout=_TIMEOUT, check=False)
-            left = commands.open_to(table.stdout, addresses)  # none where Nginx does not run
-            if not left or time.monotonic() + _QUIET_PAUSE > deadline:
-                return
-            note(f"{left} connection{'s'[: left != 1]} in use")
-            time.sleep(_QUIET_PAUSE)
+        if addresses:
+            argv = commands.await_quiet(self.container, addresses, within=within)
+            timeout = within + _TIMEOUT
+
+            def told(left: str) -> None:
+                note(f"{left} connection{'s'[: left != '1']} in use")
+
+            self.host.run(argv, timeout=timeout, check=False, on_line=told)  # fails where Nginx does not run
 
     def _refuse_names_of_others(self, content: bytes) -> None:
         """Raise InvalidInput for a host name that another environment has: Nginx would only warn, and choose one."""

@@ -12,6 +12,16 @@ _ASK: Final = ("curl", "--silent", "--show-error", "--unix-socket", "/run/wharfi
 _CONTROL: Final = (*_ASK, "--fail")
 _SWITCHED_WITHIN: Final = 25
 _OPEN: Final = ("01", "02")  # established, or about to be: linux/include/net/tcp_states.h
+_LOOKS_A_SECOND: Final = 5
+# In the container, since to begin a process there takes the processor longer than a hundred looks.
+_AWAIT_QUIET: Final = """\
+turns=$1
+while left=$(grep -cE "$2" /proc/net/tcp) && [ "$turns" -gt 0 ]; do
+    echo "$left" >&2
+    sleep 0.2
+    turns=$((turns - 1))
+done
+"""
 
 
 def test(container: str) -> tuple[str, ...]:
@@ -55,13 +65,16 @@ def set_maintenance(container: str, site: str) -> tuple[str, ...]:
     )
 
 
-def connections(container: str) -> tuple[str, ...]:
-    """List the TCP connections of the edge, as proc(5)'s net/tcp."""
-    return ("docker", "exec", container, "cat", "/proc/net/tcp")
+def await_quiet(container: str, addresses: Iterable[str], *, within: float) -> tuple[str, ...]:
+    """Wait until Nginx has no connection to any of the IPv4 addresses, or so many seconds have passed.
+
+    Says on standard error, five times a second, how many there are.
+    """
+    turns = str(round(within * _LOOKS_A_SECOND))
+    return ("docker", "exec", container, "sh", "-c", _AWAIT_QUIET, "sh", turns, open_to(addresses))
 
 
-def open_to(table: str, addresses: Iterable[str]) -> int:
-    """Return how many connections in a `connections` table lead to any of the IPv4 addresses."""
-    wanted = {bytes(map(int, address.split(".")))[::-1].hex().upper() for address in addresses}
-    fields = (line.split() for line in table.splitlines()[1:])
-    return sum(line[2].partition(":")[0] in wanted and line[3] in _OPEN for line in fields)
+def open_to(addresses: Iterable[str]) -> str:
+    """Return the extended regular expression of lines of proc(5)'s net/tcp: open connections to IPv4 addresses."""
+    wanted = "|".join(bytes(map(int, address.split(".")))[::-1].hex().upper() for address in addresses)
+    return f"^ *[0-9]+: [0-9A-F:]+ ({wanted}):[0-9A-F]+ ({'|'.join(_OPEN)}) "

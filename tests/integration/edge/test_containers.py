@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 from tests.integration.edge.rig import SIGNED_IN, Edge, run, wait_until
+
+from wharfinger.commands import edge as commands
 
 
 def test_a_container_that_comes_back_with_another_address_is_found_within_two_seconds(edge: Edge) -> None:
@@ -43,3 +46,17 @@ def test_what_may_not_be_sent_twice_is_sent_once(edge: Edge) -> None:
         assert "".join(run("docker", "logs", name).stdout for name in edge.services) == "POST /die\n"
     finally:
         edge.retire(second)
+
+
+def test_connections_of_an_address_are_awaited_until_they_end_and_no_longer_than_may_be(edge: Edge) -> None:
+    address = ("docker", "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}")
+    gateway = run(*address, edge.container)
+    visitors = (gateway.stdout.strip(),)
+
+    with socket.create_connection(("127.0.0.1", edge.port)):
+        held = run(*commands.await_quiet(edge.container, visitors, within=0.4), check=False)
+    began = time.monotonic()
+    run(*commands.await_quiet(edge.container, visitors, within=30), check=False)
+
+    assert held.stderr == "1\n1\n"
+    assert time.monotonic() - began < 10
