@@ -9,6 +9,32 @@ function value(r) {
     return ngx.shared.wharfinger_live.get(r.variables.wharfinger_site) || r.variables.wharfinger_default || '';
 }
 
+// What a request takes to be live when its head has come, and is counted by until its end.
+function chosen(r) {
+    const live = value(r);
+    if (live) {
+        r.variables.wharfinger_flight = `${r.variables.wharfinger_site} ${live}`;
+        ngx.shared.wharfinger_flights.incr(r.variables.wharfinger_flight, 1);
+    }
+    return live;
+}
+
+// What the access log asks at the end of every request; it is nothing to write down.
+function landed(r) {
+    if (r.variables.wharfinger_live && r.variables.wharfinger_flight) {
+        ngx.shared.wharfinger_flights.incr(r.variables.wharfinger_flight, -1);
+        r.variables.wharfinger_flight = '';
+    }
+    return '';
+}
+
+// GET /flights/NAME/RELEASE
+function flights(r) {
+    const of = (slot) => ngx.shared.wharfinger_flights.get(
+        `${r.variables.wharfinger_site} ${slot}:${r.variables.flown}`) || 0;
+    r.return(200, `${of('blue') + of('green')}\n`);
+}
+
 // In a site's own server on the control socket: what it takes to be live.
 function show(r) {
     r.return(200, `${value(r)}\n`);
@@ -84,4 +110,4 @@ async function list(r) {
     r.return(200, lines);
 }
 
-export default { value, show, control, list };
+export default { value, chosen, landed, flights, show, control, list };

@@ -210,19 +210,21 @@ class Edge:
     def await_quiet(
         self, project: str, *, within: float, note: Callable[[str], None], only: Collection[str] | None = None
     ) -> None:
-        """Return once Nginx holds no connection to a project's containers (or some of them), or after `within` seconds.
+        """Return once Nginx is done with a project's containers (or some of them), or after `within` seconds.
 
-        A project that gets no new requests is then done with the old ones, those on WebSockets too, whatever its
-        services make of SIGTERM. Nobody tells of the end of a connection, so this looks five times a second.
+        Nothing that the release was chosen for is under way then, WebSockets and bodies that are still coming in among
+        it: what gets no new requests is done with the old ones, whatever its services make of SIGTERM. Nobody tells of
+        the end of a connection, so this looks five times a second.
         """
         meant = (each for each in self.engine.project(project) if only is None or each.name in only)
         addresses = [address for container in meant for address in container.addresses]
         if addresses:
-            argv = commands.await_quiet(self.container, addresses, within=within)
+            flights = (self.site, project.rpartition("-")[2]) if only is None else None
+            argv = commands.await_quiet(self.container, addresses, within=within, flights=flights)
             timeout = within + _TIMEOUT
 
             def told(left: str) -> None:
-                note(f"{left} connection{'s'[: left != '1']} in use")
+                note(f"{left} request{'s'[: left != '1']} under way")
 
             self.host.run(argv, timeout=timeout, check=False, on_line=told)  # fails where Nginx does not run
 

@@ -305,7 +305,7 @@ def test_only_connections_that_are_open_hold_a_tier(addresses: tuple[str, ...], 
     assert len(re.findall(commands.open_to(addresses), TABLE, re.MULTILINE)) == count
 
 
-def test_a_tier_is_awaited_by_one_command_which_tells_how_many_connections_are_left() -> None:
+def test_a_tier_is_awaited_by_one_command_which_tells_how_many_requests_are_left() -> None:
     host = RecordingHost()
     host.answer("docker", "exec", stderr="2\n1\n")
     notes: list[str] = []
@@ -313,10 +313,11 @@ def test_a_tier_is_awaited_by_one_command_which_tells_how_many_connections_are_l
 
     server(host, RecordingEngine(old)).edge.await_quiet(old.project, within=10, note=notes.append)
 
-    assert notes == ["2 connections in use", "1 connection in use"]
-    ((*argv, turns, pattern),) = host.commands
+    assert notes == ["2 requests under way", "1 request under way"]
+    ((*argv, turns, pattern, flights),) = host.commands
     assert argv[:5] == ["docker", "exec", "wharfinger-edge-nginx-1", "sh", "-c"]
     assert (turns, pattern) == ("50", commands.open_to(("172.19.0.7",)))
+    assert flights == "sevra-atlas-local/20261120143000"
 
 
 def test_of_some_replicas_only_their_own_connections_count() -> None:
@@ -327,7 +328,7 @@ def test_of_some_replicas_only_their_own_connections_count() -> None:
 
     server(host, RecordingEngine(busy, idle)).edge.await_quiet(project, within=9, note=print, only=("idle",))
 
-    assert [argv[-1] for argv in host.commands] == [commands.open_to(("172.19.0.9",))]
+    assert [argv[-2:] for argv in host.commands] == [(commands.open_to(("172.19.0.9",)), "")]
 
 
 def test_a_tier_that_is_gone_is_not_awaited() -> None:

@@ -16,7 +16,11 @@ _LOOKS_A_SECOND: Final = 5
 # In the container, since to begin a process there takes the processor longer than a hundred looks.
 _AWAIT_QUIET: Final = """\
 turns=$1
-while left=$(grep -cE "$2" /proc/net/tcp) && [ "$turns" -gt 0 ]; do
+while
+    left=$(curl --silent --fail --unix-socket /run/wharfinger/control.sock "http://edge/flights/$3") || left=0
+    [ "$left" -gt 0 ] || left=$(grep -cE "$2" /proc/net/tcp)
+    [ "$left" -gt 0 ] && [ "$turns" -gt 0 ]
+do
     echo "$left" >&2
     sleep 0.2
     turns=$((turns - 1))
@@ -65,13 +69,17 @@ def set_maintenance(container: str, site: str) -> tuple[str, ...]:
     )
 
 
-def await_quiet(container: str, addresses: Iterable[str], *, within: float) -> tuple[str, ...]:
+def await_quiet(
+    container: str, addresses: Iterable[str], *, within: float, flights: tuple[str, str] | None = None
+) -> tuple[str, ...]:
     """Wait until Nginx has no connection to any of the IPv4 addresses, or so many seconds have passed.
 
-    Says on standard error, five times a second, how many there are.
+    With `flights`, a site and a release, also until each request is done that the release was chosen for when it began:
+    an upload that is still coming in has no connection to it yet. Says on standard error, five times a second, how many
+    there are of either.
     """
-    turns = str(round(within * _LOOKS_A_SECOND))
-    return ("docker", "exec", container, "sh", "-c", _AWAIT_QUIET, "sh", turns, open_to(addresses))
+    words = (str(round(within * _LOOKS_A_SECOND)), open_to(addresses), "/".join(flights or ()))
+    return ("docker", "exec", container, "sh", "-c", _AWAIT_QUIET, "sh", *words)
 
 
 def open_to(addresses: Iterable[str]) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import time
+from functools import partial
 
-from tests.integration.edge.rig import SIGNED_IN, Edge, run, wait_until
+from tests.integration.edge.rig import BLUE, NAME, SIGNED_IN, Edge, fresh, run, wait_until
 
 from wharfinger.commands import edge as commands
 
@@ -60,3 +61,37 @@ def test_connections_of_an_address_are_awaited_until_they_end_and_no_longer_than
 
     assert held.stderr == "1\n1\n"
     assert time.monotonic() - began < 10
+
+
+def in_flight(edge: Edge) -> str:
+    """Return how many requests are under way that the release in blue was chosen for."""
+    return edge.control(f"/flights/{NAME}/{BLUE.release}").strip()
+
+
+def test_a_release_is_not_done_while_an_upload_comes_in_that_it_was_chosen_for(edge: Edge) -> None:
+    """Nginx has no connection for it yet; it would make one just when the container is stopped."""
+    awaited = partial(commands.await_quiet, edge.container, ("192.0.2.1",), flights=(NAME, BLUE.release))
+    head = b"POST /upload HTTP/1.1\r\nHost: atlas.test\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
+
+    with socket.create_connection(("127.0.0.1", edge.port)) as client:
+        client.sendall(head + b"ab")
+        wait_until(lambda: in_flight(edge) == "1")
+        held = run(*awaited(within=0.4), check=False)
+        client.sendall(b"cd")
+        assert b" 200 " in client.makefile("rb").readline()
+    began = time.monotonic()
+    run(*awaited(within=30), check=False)
+
+    assert held.stderr == "1\n1\n"
+    assert time.monotonic() - began < 10
+
+
+def test_every_request_that_ends_is_counted_out(edge: Edge) -> None:
+    for path in (fresh(), fresh(), "/health", "/die", "/streamed/upload"):
+        edge.get(path)
+    edge.get("/", method="BREW")
+    edge.get("/upload", method="POST", body=bytes(13 << 20))
+    with socket.create_connection(("127.0.0.1", edge.port)) as client:
+        client.sendall(b"POST /upload HTTP/1.1\r\nHost: atlas.test\r\nContent-Length: 4\r\n\r\nab")
+        wait_until(lambda: in_flight(edge) == "1")
+    wait_until(lambda: in_flight(edge) == "0")

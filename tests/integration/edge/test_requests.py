@@ -14,7 +14,6 @@ from tests.integration.edge.rig import (
     BLUE,
     IN_CONTAINER,
     NAME,
-    SECURE,
     SIGNED_IN,
     Edge,
     fresh,
@@ -141,27 +140,27 @@ def test_an_acme_challenge_is_answered_from_its_folder(edge: Edge) -> None:
 
 
 def test_a_site_with_tls_speaks_http2_and_sends_plain_http_on(edge: Edge) -> None:
-    certificate = edge.folder / "certs" / "secure.test"
+    certificate = edge.folder / "certs" / "speedy.test"
     certificate.mkdir()
     run(
         *("docker", "run", "--rm", "-v", f"{certificate}:/out", "--entrypoint", "openssl", "nginx:1.30"),
         *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"),
-        *("-subj", "/CN=secure.test", "-addext", "subjectAltName=DNS:secure.test"),
+        *("-subj", "/CN=speedy.test", "-addext", "subjectAltName=DNS:speedy.test"),
         *("-keyout", "/out/privkey.pem", "-out", "/out/fullchain.pem"),
     )
-    tls = Tls(certificate="secure.test", https_port=8443, hsts="1h")
-    write_site(edge.folder, SECURE, "secure.test", BLUE, tls)
+    tls = Tls(certificate="speedy.test", https_port=8443, hsts="1h")
+    write_site(edge.folder, "speedy-test", "speedy.test", BLUE, tls)
     edge.exec("nginx", "-t", "-q", "-c", f"{IN_CONTAINER}/nginx.conf")
     edge.exec("nginx", "-c", f"{IN_CONTAINER}/nginx.conf", "-s", "reload")
-    wait_until(lambda: edge.control(f"/live/{SECURE}", check=False) != "")
+    wait_until(lambda: edge.control("/live/speedy-test", check=False) != "")
 
-    plain = edge.get("/a?b=c", host="secure.test", method="POST", body=b"")
-    assert (plain.status, plain.headers["location"]) == (308, "https://secure.test:8443/a?b=c")
-    assert edge.get("/.well-known/acme-challenge/none", host="secure.test").status == 404
+    plain = edge.get("/a?b=c", host="speedy.test", method="POST", body=b"")
+    assert (plain.status, plain.headers["location"]) == (308, "https://speedy.test:8443/a?b=c")
+    assert edge.get("/.well-known/acme-challenge/none", host="speedy.test").status == 404
     port = edge.https_port
     secure = run(
         *("curl", "-si", "--http2", "--cacert", str(certificate / "fullchain.pem")),
-        *("--resolve", f"secure.test:{port}:127.0.0.1", f"https://secure.test:{port}/"),
+        *("--resolve", f"speedy.test:{port}:127.0.0.1", f"https://speedy.test:{port}/"),
     ).stdout
     assert secure.startswith("HTTP/2 502")  # nothing runs in either slot of this second site
     assert "strict-transport-security: max-age=3600" in secure
