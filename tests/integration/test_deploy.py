@@ -126,6 +126,7 @@ def test_a_change_to_ignored_files_only_deploys_nothing_and_is_named(pebble: Dep
     notes.write_text("one\n", encoding="utf-8")
     pebble.edit(".dockerignore", "!app.py", "!app.py\n!docs")
     pebble.edit("stack.yaml", "  keep: 2\n", "  keep: 2\n  ignore: [docs/**]\n")
+    pebble.edit("app.py", '"""The smallest app', '"""Still the smallest app')  # a release that notes what it ignores
     pebble.deploy()
     before = containers(pebble)
 
