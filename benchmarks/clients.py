@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import http
 import json
 import os
+import ssl
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,6 +34,19 @@ class Address:
     host: str
     port: int
     name: str
+    ca: str = ""
+    """The PEM file of the CA whose certificate it has; without one it answers plain HTTP."""
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a connection; raises OSError, as an untrusted certificate does."""
+        if not self.ca:
+            return await asyncio.open_connection(self.host, self.port)
+        return await asyncio.open_connection(self.host, self.port, ssl=_trusting(self.ca), server_hostname=self.name)
+
+
+@functools.cache
+def _trusting(ca: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca)
 
 
 @dataclass
@@ -46,7 +61,7 @@ class Connection:
     async def open(cls, address: Address) -> Connection:
         """Connect, or raise Failed."""
         try:
-            return cls(address, *await asyncio.open_connection(address.host, address.port))
+            return cls(address, *await address.connect())
         except OSError as error:
             raise Failed("refused") from error
 

@@ -104,7 +104,8 @@ class Generator:
 async def _main(options: argparse.Namespace) -> Generator:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    generator = Generator(Address(options.host, options.port, options.name), options.shape, options.rate, options.path)
+    address = Address(options.host, options.port, options.name, options.ca)
+    generator = Generator(address, options.shape, options.rate, options.path)
     await generator.run(options.seconds, stop)
     return generator
 
@@ -115,6 +116,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--name", required=True, help="the Host header")
+    parser.add_argument("--ca", default="", help="ask over TLS, and trust this CA alone")
     parser.add_argument("--path", default="/")
     parser.add_argument("--shape", choices=SHAPES, default="kept")
     parser.add_argument("--rate", type=float, default=500)

@@ -127,9 +127,11 @@ class Report:
 class Load:
     """A generator at work in its own process, as long as the block runs."""
 
-    def __init__(self, port: int, name: str, shape: str, *, rate: float, seconds: float, path: str = "/") -> None:
+    def __init__(
+        self, port: int, name: str, shape: str, *, rate: float, seconds: float, path: str = "/", ca: str = ""
+    ) -> None:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `finish`
-        words = ("--port", str(port), "--name", name, "--shape", shape, "--path", path)
+        words = ("--port", str(port), "--name", name, "--shape", shape, "--path", path, "--ca", ca)
         self._limit = seconds
         self._process = subprocess.Popen(
             (sys.executable, "-m", "benchmarks.load", *words, "--rate", str(rate), "--seconds", str(seconds)),
