@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from tests.examples import LAYOUT
+from tests.examples import LAYOUT, sevra
 
 from wharfinger.connecting import Server
 from wharfinger.console import Console
@@ -27,6 +27,7 @@ from wharfinger.hosts import Completed, File, operator
 from wharfinger.hosts.operator import Operator
 from wharfinger.model.release import Layout, Slot
 from wharfinger.model.stack import Stack
+from wharfinger.project import Place
 from wharfinger.runtimes import Note
 from wharfinger.steps import Step, World
 
@@ -56,15 +57,15 @@ class RecordingHost:
     `calls` gets ("run", argv) and (verb, path) for whatever changes something.
     """
 
-    name: Final = "recorder"
-
     def __init__(
         self,
         files: Mapping[PurePosixPath, bytes] | None = None,
         *,
+        name: str = "recorder",
         calls: list[Call] | None = None,
         free: int = 1 << 40,
     ) -> None:
+        self.name = name
         self.files = {path: File(content) for path, content in (files or {}).items()}
         self.links: dict[PurePosixPath, str] = {}
         self.folders: dict[PurePosixPath, tuple[int, int | None]] = {}
@@ -449,7 +450,8 @@ def server(
     """Return a server in memory, with a real `Edge` on it."""
     host = host or RecordingHost()
     engine = engine or RecordingEngine(calls=host.calls)
-    return Server(host, engine, Edge(host, engine, layout, EDGE_PROJECT), layout, here=host)
+    place = Place(Path("/p"), Path("/p/stacks/sevra-atlas"), sevra(), layout.target.environment)
+    return Server(host, engine, Edge(host, engine, layout, EDGE_PROJECT), layout, place, here=host)
 
 
 def world(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wharfinger import certificates, local_ca
-from wharfinger.connecting import Server, connect
+from wharfinger.connecting import Server, at_once, connect, connect_all
 from wharfinger.console import Console
 from wharfinger.edge_certificates import EdgeCertificates, served
 from wharfinger.errors import InvalidInput, UsageError, WharfingerError
@@ -22,6 +22,7 @@ from wharfinger.model.tls import Wish
 from wharfinger.planning.certificates import Certificates
 from wharfinger.project import Place
 from wharfinger.rendering.renewal import renewal_files
+from wharfinger.showing import table
 
 _FILES: Final = ("fullchain.pem", "privkey.pem")
 _TIMEOUT: Final = 60.0
@@ -97,23 +98,32 @@ def _unfit(wish: Wish, host: Host, layout: Layout) -> tuple[str, ...]:
 def status(place: Place, console: Console, *, as_json: bool) -> None:
     """Show the certificates that serve, until when, and how their renewal goes."""
     clock = datetime.now(UTC)
-    with connect(place) as server:
-        found: list[dict[str, Any]] = [one.facts(clock) for one in served(server.host, server.layout)]
+    with connect_all(place) as servers:
+        held = at_once(lambda server: tuple(served(server.host, server.layout)), servers)
+    found: list[dict[str, Any]] = [
+        {"server": server, **one.facts(clock)}
+        for server, of_one in zip(place.environment.servers, held, strict=True)
+        for one in of_one
+    ]
     if as_json:
         console.json(found)
         return
-    rows = [
-        (
-            one["name"],
-            " ".join(one["domains"]),
-            one["issuer"] or "",
-            one["ends"] or "",
-            str(one["days_left"] if one["days_left"] is not None else ""),
-        )
-        for one in found
-    ]
-    if rows:
-        console.table(("certificate", "domains", "issuer", "ends", "days left"), rows)
+    rows = {
+        server: [
+            (
+                one["name"],
+                " ".join(one["domains"]),
+                one["issuer"] or "",
+                one["ends"] or "",
+                str(one["days_left"] if one["days_left"] is not None else ""),
+            )
+            for one in found
+            if one["server"] == server
+        ]
+        for server in place.environment.servers
+    }
+    if found:
+        table(console, place, ("certificate", "domains", "issuer", "ends", "days left"), rows)
     else:
         console.data("no certificate serves")
     for one in found:
@@ -164,8 +174,8 @@ def put(place: Place, console: Console, folder: str, *, dry: bool) -> None:
             details=certificates.problems(chain, key, own[0].domains, datetime.now(UTC)),
             fix="get one that can from whoever issued it",
         )
-    with connect(place) as server:
-        if not dry:
+    with connect_all(place) as servers:
+        for server in () if dry else servers:
             server.host.make_folder(server.layout.certs)
             _keeper(server).put(one.name, chain, key)
     found = certificates.read(chain)

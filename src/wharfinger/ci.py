@@ -10,7 +10,6 @@ import wharfinger
 from wharfinger.console import Console
 from wharfinger.errors import InvalidInput, UsageError, WharfingerError
 from wharfinger.hosts.files import write_atomically
-from wharfinger.planning.ports import server_of
 from wharfinger.project import Place
 from wharfinger.rendering.templates import Templates
 from wharfinger.rendering.workflow import render_workflow
@@ -27,7 +26,7 @@ def github(source: Place, target: Place, console: Console, *, branch: str, check
     """
     if source.environment_name == target.environment_name:
         raise UsageError("--from and --to are the same environment", fix="--from staging --to production")
-    if source.stack.registry is None and server_of(source.environment) != server_of(target.environment):
+    if source.stack.registry is None and not set(target.environment.machines) <= set(source.environment.machines):
         raise InvalidInput(
             f"{source.stack.name} names no `registry`, and each job of CI runs on a machine of its own: "
             f"{target.environment_name}'s server could not fetch what {source.environment_name} runs",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final, TypeVar
 
 from wharfinger.commands import ssh as commands
 from wharfinger.commands.ssh import Way
@@ -24,6 +26,10 @@ from wharfinger.project import Place
 from wharfinger.runtimes.compose import ComposeRuntime
 from wharfinger.steps import World
 
+_RESOLVE_WITHIN: Final = 60.0
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -33,8 +39,8 @@ class Server:
     engine: Engine
     edge: AnyEdge
     layout: Layout
-    source: Path = Path()
-    """The stack's folder on this machine."""
+    place: Place
+    """The environment with this server alone."""
     here: Host = field(default_factory=LocalHost)
     """This machine."""
 
@@ -52,7 +58,7 @@ class Server:
             edge=self.edge,
             layout=self.layout,
             here=self.here,
-            source=self.source,
+            source=self.place.folder,
         )
 
     def reach_again(self, *, within: float) -> None:
@@ -63,15 +69,67 @@ class Server:
 
 @contextmanager
 def connect(place: Place) -> Iterator[Server]:
-    """Yield the server of an environment, connected as long as the block runs; raises NotReady where it cannot be."""
+    """Yield the server of an environment, connected as long as the block runs; raises NotReady where it cannot be.
+
+    Of several servers that is the first.
+    """
+    place = place.named("")
     environment, layout = place.environment, layout_of(place)
     with _host(place) as host:
         inspected = host.inspected if isinstance(host, SshHost) else None
         engine = Engine(host.docker_url, host=host.name, inspected=inspected)
         try:
-            yield Server(host, engine, _edge(host, engine, layout, environment), layout, place.folder)
+            yield Server(host, engine, _edge(host, engine, layout, environment), layout, place)
         finally:
             engine.close()
+
+
+@contextmanager
+def connect_all(place: Place) -> Iterator[tuple[Server, ...]]:
+    """Yield all servers of an environment, in the stack file's order; what is first asked of one may raise NotReady."""
+    with ExitStack() as connected:
+
+        def enter(server: str) -> Server:
+            return connected.enter_context(reach(place, server))
+
+        yield at_once(enter, place.environment.servers)
+
+
+@contextmanager
+def reach(place: Place, server: str) -> Iterator[Server]:
+    """Yield one of an environment's servers; what is asked of it first may raise NotReady."""
+    if len(place.environment.servers) == 1:
+        with connect(place) as reached:
+            yield reached
+        return
+    with connect(_found(place.on(server))) as reached:
+        yield reached
+
+
+def at_once(ask: Callable[[_Item], _Answer], items: Sequence[_Item]) -> tuple[_Answer, ...]:
+    """Ask all at the same time; return the answers in order once all are there, or raise the first error."""
+    if len(items) == 1:
+        return (ask(items[0]),)
+    with ThreadPoolExecutor(max_workers=max(1, len(items))) as pool:
+        return tuple(pool.map(ask, items))
+
+
+def _found(place: Place) -> Place:
+    """Say where the checks find one of several servers: a domain leads to any of them, and each is to be asked."""
+    if place.environment.address is not None:
+        return place
+    return place.at(resolved(way_of(place), "hostname"))
+
+
+def resolved(way: Way, name: str) -> str:
+    """Return what ssh_config makes of a setting."""
+    said = LocalHost().run(commands.resolve(way), timeout=_RESOLVE_WITHIN, env=agent()).stdout.splitlines()
+    return next((line.partition(" ")[2] for line in said if line.startswith(f"{name} ")), "")
+
+
+def agent() -> dict[str, str]:
+    """Return what leads plain `ssh` to the user's agent."""
+    return {name: os.environ[name] for name in ("SSH_AUTH_SOCK",) if name in os.environ}
 
 
 @contextmanager

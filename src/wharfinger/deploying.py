@@ -5,21 +5,24 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 from wharfinger import certifying, dotenv, ports, preparing
 from wharfinger.builds.building import revision
 from wharfinger.carrying_out import Consent, Outcome, carry_out, now
-from wharfinger.connecting import Server, connect
+from wharfinger.connecting import Server, at_once, connect_all
 from wharfinger.console import Console
 from wharfinger.engine import OLDEST
 from wharfinger.errors import NotReady
-from wharfinger.facts import Observed, observe
+from wharfinger.facts import Observed
+from wharfinger.fleet import look
 from wharfinger.hosts import File
 from wharfinger.model.release import RELEASE_ID, Release
 from wharfinger.planning import Plan
-from wharfinger.planning.deploy import Wanted, paths_written, plan_deploy
+from wharfinger.planning.deploy import Wanted, paths_written
+from wharfinger.planning.together import plan_deploys
 from wharfinger.project import Place
 from wharfinger.rendering.release import render
 from wharfinger.settings import Settings
@@ -31,14 +34,14 @@ _MINIMUM_FREE: Final = 512 << 20
 def deploy(
     place: Place, console: Console, *, consent: Consent, from_environ: bool, no_cache: bool, seeded: bool = False
 ) -> None:
-    """Bring what the stack describes to its server, or say that it is there already.
+    """Bring what the stack describes to its servers, or say that it is there already.
 
-    All that can fail without touching the server fails first; where `seeded`, new databases are seeded too. Raises
+    All that can fail without touching a server fails first; where `seeded`, new databases are seeded too. Raises
     WharfingerError, with the old release serving.
     """
     settings = preparing.values_of(place, console, from_environ=from_environ)
-    with connect(place) as server:
-        engine_version = version_of(server)
+    with connect_all(place) as servers:
+        engine_version = version_of(servers)
         with console.steps(("check", "build and push")) as steps:
             preparing.ensure_stock(place, console, steps)
             with steps.step("check"):
@@ -51,36 +54,48 @@ def deploy(
                 with steps.step("build and push") as shown:
                     images = preparing.images_pushed(place, shown, no_cache=no_cache)
         wanted = dataclasses.replace(
-            want(place, settings, images, engine_version, server, touch=not consent.plan_only), seeded=seeded
+            want(place, settings, images, engine_version, servers, touch=not consent.plan_only), seeded=seeded
         )
 
-        outcome = bring(wanted, place, server, console, consent)
+        outcome = bring(wanted, place, servers, console, consent)
     sum_up(outcome, place, images, console, consent, steps.timings)
 
 
 def bring(
     wanted: Wanted,
     place: Place,
-    server: Server,
+    servers: Sequence[Server],
     console: Console,
     consent: Consent,
     *,
     describe: Callable[[Plan, Observed], Plan] = lambda plan, _: plan,
 ) -> Outcome:
-    """Carry out what leads to `wanted`; `describe` may put a plan into the words of another task."""
+    """Carry out what leads to `wanted` on every server; `describe` may put a plan into the words of another task."""
+    layout = servers[0].layout
+    each = tuple(_wanted_on(server, wanted, is_first=server is servers[0]) for server in servers)
 
-    def make_plan() -> Plan:
-        observed = look(wanted, server)
-        refuse_unready(wanted, observed, place)
-        ports.refuse_foreign(place, observed)
-        certifying.refuse_unfit(place, server.host, server.layout)
-        return describe(plan_deploy(wanted, observed, server.layout), observed)
+    def make_plans() -> tuple[Plan, ...]:
+        seen = look(servers, paths_written(wanted, layout))
+        for server, observed in zip(servers, seen, strict=True):
+            refuse_unready(wanted, observed, server.place)
+            ports.refuse_foreign(server.place, observed)
+            certifying.refuse_unfit(server.place, server.host, layout)
+        return tuple(map(describe, plan_deploys(each, seen, layout), seen))
 
-    return carry_out(make_plan, place, place.stack, server, console, consent)
+    return carry_out(make_plans, place, place.stack, servers, console, consent)
 
 
-def version_of(server: Server) -> tuple[int, int]:
-    """Return the engine's version; raises NotReady for one that is too old."""
+def _wanted_on(server: Server, wanted: Wanted, *, is_first: bool) -> Wanted:
+    """Return the same release as one server gets it: only where its checks ask differs."""
+    return dataclasses.replace(wanted, environment=server.place.environment, is_first=is_first)
+
+
+def version_of(servers: Sequence[Server]) -> tuple[int, int]:
+    """Return the version of the oldest engine, for which the files of all are rendered; raises NotReady."""
+    return min(at_once(_version, servers))
+
+
+def _version(server: Server) -> tuple[int, int]:
     version = server.engine.version()
     if version < OLDEST:
         has, wants = ".".join(map(str, version)), ".".join(map(str, OLDEST))
@@ -91,31 +106,26 @@ def version_of(server: Server) -> tuple[int, int]:
     return version
 
 
-def look(wanted: Wanted, server: Server) -> Observed:
-    """Observe what a plan for `wanted` rests on."""
-    paths = paths_written(wanted, server.layout)
-    return observe(server.host, server.engine, server.edge, server.layout, paths)
-
-
 def want(
     place: Place,
     settings: Settings,
     images: Mapping[str, str],
     engine_version: tuple[int, int],
-    server: Server,
+    servers: Sequence[Server],
     *,
     promoted: Release | None = None,
     touch: bool = True,
 ) -> Wanted:
-    """Return the release to be, with every file of it.
+    """Return the release to be, with every file of it, the same on all servers.
 
     `promoted` is that of another environment taken over. A missing local CA is made where `touch` is set.
     """
+    server = servers[0]
     neutral = preparing.render_neutral(place, images, engine_version)
     values = {name: dotenv.dump(_values(settings, place, data=data)).encode() for name, data in _ENV_FILES.items()}
     env_checksum = hashlib.sha256(b"\0".join(values.values())).hexdigest()
     release = Release(
-        id=_next_id(server),
+        id=_next_id(servers),
         stack=place.stack.name,
         environment=place.environment_name,
         created=now(),
@@ -170,10 +180,10 @@ def _values(settings: Settings, place: Place, *, data: bool) -> dict[str, str]:
     return {name: value for name, value in plain.items() if name in names}
 
 
-def _next_id(server: Server) -> str:
-    """Return the time as a release id, later than every release that is there even if the clock went back."""
+def _next_id(servers: Sequence[Server]) -> str:
+    """Return the time as a release id, later than every release that is anywhere even if the clock went back."""
     fresh = datetime.datetime.now(datetime.UTC)
-    names = server.host.names_in(server.layout.releases)
+    names = chain.from_iterable(at_once(lambda server: server.host.names_in(server.layout.releases), servers))
     newest = max((name for name in names if RELEASE_ID.fullmatch(name)), default="")
     if newest >= fresh.strftime(_ID):
         fresh = datetime.datetime.strptime(newest, _ID).replace(tzinfo=datetime.UTC) + datetime.timedelta(seconds=1)

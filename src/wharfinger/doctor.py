@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from wharfinger import stock_images
-from wharfinger.connecting import Server, connect
+from wharfinger.connecting import Server, at_once, connect_all
 from wharfinger.console import Console
 from wharfinger.edge_certificates import served
 from wharfinger.engine import OLDEST
@@ -20,6 +20,7 @@ from wharfinger.errors import NotReady, WharfingerError
 from wharfinger.facts import observe
 from wharfinger.hosts import Host
 from wharfinger.project import Place
+from wharfinger.showing import table
 
 MINIMUM_FREE: Final = 2 << 30
 _OLDEST_COMPOSE: Final = (2, 24)
@@ -41,14 +42,20 @@ class Finding:
 
 def examine(place: Place, console: Console, *, as_json: bool) -> None:
     """Print a line for everything looked at; raises NotReady when something is not right."""
-    with connect(place) as server:
-        findings = tuple(_findings(place, server))
+    with connect_all(place) as servers:
+        looked = at_once(lambda server: tuple(_findings(server.place, server)), servers)
+        found = dict(zip(place.environment.servers, looked, strict=True))
     if as_json:
-        console.json([asdict(finding) for finding in findings])
+        console.json([{"server": server, **asdict(each)} for server, of_one in found.items() for each in of_one])
     else:
-        rows = [("ok" if f.fine else "MEND", f.name, f.seen + (f"; fix: {f.fix}" if f.fix else "")) for f in findings]
-        console.table(("", "what", "seen"), rows)
-    wrong = [finding.name for finding in findings if not finding.fine]
+        rows = {
+            server: [
+                ("ok" if f.fine else "MEND", f.name, f.seen + (f"; fix: {f.fix}" if f.fix else "")) for f in of_one
+            ]
+            for server, of_one in found.items()
+        }
+        table(console, place, ("", "what", "seen"), rows)
+    wrong = dict.fromkeys(each.name for of_one in found.values() for each in of_one if not each.fine)
     if wrong:
         raise NotReady(f"not ready for a deploy: {', '.join(wrong)}", fix="mend what is marked above")
 

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from wharfinger import health
-from wharfinger.connecting import connect
+from wharfinger.connecting import Server, at_once, reach
 from wharfinger.console import Console
 from wharfinger.edge_certificates import Served, served
 from wharfinger.engine import Container
+from wharfinger.errors import NotReady
 from wharfinger.facts import Observed, observe
 from wharfinger.model.checks import Check
 from wharfinger.model.values import seconds
@@ -19,6 +20,7 @@ from wharfinger.planning.checklist import address_of, checks_of
 from wharfinger.planning.deploy import Wanted
 from wharfinger.project import Place
 from wharfinger.rolling_back import as_it_was
+from wharfinger.showing import table
 
 _AT_MOST: Final = "3s"
 _AT_ONCE: Final = 8
@@ -29,7 +31,7 @@ class Finding:
     """One thing that was looked at."""
 
     kind: str
-    """`service`, `data`, `edge`, `certificate`, `check` or `environment`."""
+    """`service`, `data`, `edge`, `certificate`, `check`, `environment` or `server`."""
     name: str
     healthy: bool
     seen: str
@@ -41,32 +43,55 @@ def examine(place: Place, console: Console, *, as_json: bool) -> bool:
 
     A check of the public address may take 3 s at most, and all of them are asked at once.
     """
-    with connect(place) as server:
-        observed = observe(server.host, server.engine, server.edge, server.layout, ())
-        record = observed.release(observed.current)
-        serving = as_it_was(record, place, server) if record is not None else None
-        held = served(server.host, server.layout)
-    if serving is None:
-        found: tuple[Finding, ...] = (
-            Finding("environment", place.target.name, healthy=False, seen="nothing is deployed"),
-        )
-    else:
-        found = (*_containers(serving, observed), *_certificates(held, observed), *_answers(serving, observed))
-    well = all(finding.healthy for finding in found)
+    servers = place.environment.servers
+    found = dict(zip(servers, at_once(lambda server: _on(place, server), servers), strict=True))
+    well = all(finding.healthy for findings, _ in found.values() for finding in findings)
     if as_json:
         console.json(
             {
                 "stack": place.stack.name,
                 "environment": place.environment_name,
                 "healthy": well,
-                "maintenance": observed.maintenance is not None,
-                "findings": [asdict(finding) for finding in found],
+                "maintenance": any(closed for _, closed in found.values()),
+                "findings": [
+                    {"server": server, **asdict(finding)}
+                    for server, (findings, _) in found.items()
+                    for finding in findings
+                ],
             }
         )
     else:
-        rows = [(each.kind, each.name, "well" if each.healthy else "NOT WELL", each.seen) for each in found]
-        console.table(("kind", "name", "health", "seen"), rows)
+        rows = {
+            server: [(each.kind, each.name, "well" if each.healthy else "NOT WELL", each.seen) for each in findings]
+            for server, (findings, _) in found.items()
+        }
+        table(console, place, ("kind", "name", "health", "seen"), rows)
     return well
+
+
+def _on(place: Place, server: str) -> tuple[tuple[Finding, ...], bool]:
+    """Look at one server; of several, one that cannot be reached keeps nobody from looking at the others."""
+    try:
+        with reach(place, server) as reached:
+            return _of_server(reached)
+    except NotReady as error:
+        if len(place.environment.servers) == 1:
+            raise
+        return (Finding("server", server, healthy=False, seen=error.problem),), False
+
+
+def _of_server(server: Server) -> tuple[tuple[Finding, ...], bool]:
+    """Return all that was found on one server, and whether it is under maintenance."""
+    observed = observe(server.host, server.engine, server.edge, server.layout, ())
+    record = observed.release(observed.current)
+    if record is None:
+        name = server.layout.target.name
+        found: tuple[Finding, ...] = (Finding("environment", name, healthy=False, seen="nothing is deployed"),)
+    else:
+        serving = as_it_was(record, server)
+        held = served(server.host, server.layout)
+        found = (*_containers(serving, observed), *_certificates(held, observed), *_answers(serving, observed))
+    return found, observed.maintenance is not None
 
 
 def _containers(serving: Wanted, observed: Observed) -> Iterator[Finding]:

@@ -11,10 +11,11 @@ from wharfinger.facts import observe
 from wharfinger.project import Place
 
 
-def run_inside(place: Place, service: str, command: Sequence[str], *, interactive: bool) -> int:
+def run_inside(place: Place, service: str, command: Sequence[str], *, interactive: bool, on: str = "") -> int:
     """Run a command in a running container of a service or data service, on the user's terminal; return its status.
 
-    Raises UsageError for a service that there is not, and without a command; WharfingerError where none runs.
+    Of several servers that is on the first, or on the one that `on` names. Raises UsageError for a service that there
+    is not, and without a command; WharfingerError where none runs.
     """
     names = (*place.stack.services, *place.stack.data)
     if service not in names:
@@ -22,7 +23,7 @@ def run_inside(place: Place, service: str, command: Sequence[str], *, interactiv
     if not command:
         fix = f"invoke exec --env {place.environment_name} --service {service} -- COMMAND"
         raise UsageError("which command?", fix=fix)
-    with connect(place) as server:
+    with connect(place.named(on)) as server:
         observed = observe(server.host, server.engine, server.edge, server.layout, ())
         tier = observed.tiers.get(observed.current or "", ()) if service in place.stack.services else observed.data
         running = [each for each in tier if each.service == service and each.state == "running"]

@@ -32,7 +32,7 @@ class Holder:
 def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -> Iterator[bool]:
     """Hold the lock as long as the block runs; yield whether it was taken over from a process that has ended.
 
-    Raises LockHeld with the holder's name. Where the connection is lost meanwhile the lock stays: it is stale then.
+    Raises LockHeld with the holder's name. Where the host's connection is lost meanwhile its lock stays, and is stale.
     """
     taken_over = False
     content = json.dumps({**dataclasses.asdict(operator), "since": since}).encode()
@@ -44,9 +44,9 @@ def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -
         raise LockHeld(f"{host.name}: others take the deploy lock again and again", fix="try again")
     try:
         yield taken_over
-    except ConnectionLost:
-        raise
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, ConnectionLost) and not host.is_reached():
+            raise
         _let_go(host, layout, content)
         raise
     _let_go(host, layout, content)

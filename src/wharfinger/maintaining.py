@@ -6,10 +6,11 @@ import secrets
 from collections.abc import Iterable
 
 from wharfinger.carrying_out import Consent, carry_out
-from wharfinger.connecting import Server, connect
+from wharfinger.connecting import Server, connect_all
 from wharfinger.console import Console
 from wharfinger.errors import UsageError, WharfingerError
-from wharfinger.facts import Observed, observe
+from wharfinger.facts import Observed
+from wharfinger.fleet import look
 from wharfinger.model.maintenance import Maintenance, network
 from wharfinger.planning import Plan
 from wharfinger.planning.maintenance import plan_maintenance
@@ -32,16 +33,17 @@ def maintain(place: Place, console: Console, state: str, *, allow: Iterable[str]
         )
     allowed = _networks(allow)
     page = Templates.of(place.project).render(PAGE, domain=place.environment.domain, stack=place.stack.name)
-    with connect(place) as server:
+    with connect_all(place) as servers:
         step = CloseSite(allowed, Maintenance(secrets.token_hex(16), allowed), page.encode())
 
-        def make_plan() -> Plan:
-            observed = _observed(server)
-            _refuse_unserved(place, server, observed)
-            return plan_maintenance(step if state == "on" else OpenSite(), observed)
+        def make_plans() -> tuple[Plan, ...]:
+            seen = look(servers, (servers[0].layout.site,))
+            for server, observed in zip(servers, seen, strict=True):
+                _refuse_unserved(place, server, observed)
+            return tuple(plan_maintenance(step if state == "on" else OpenSite(), observed) for observed in seen)
 
         # Not asked about, even where deploys are: it is what one reaches for when something burns.
-        carry_out(make_plan, place, place.stack, server, console, Consent(plan_only=dry, assume_yes=True))
+        carry_out(make_plans, place, place.stack, servers, console, Consent(plan_only=dry, assume_yes=True))
         if dry:
             return
     passing = f"; {', '.join(allowed)} may pass" if allowed else ""
@@ -59,10 +61,6 @@ def _networks(allow: Iterable[str]) -> tuple[str, ...]:
                 f"--allow {text}: {error}", fix="such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32"
             ) from None
     return tuple(dict.fromkeys(found))
-
-
-def _observed(server: Server) -> Observed:
-    return observe(server.host, server.engine, server.edge, server.layout, (server.layout.site,))
 
 
 def _refuse_unserved(place: Place, server: Server, observed: Observed) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wharfinger import preparing, stock_images
 from wharfinger.checking import differing, write_and_check
-from wharfinger.connecting import connect, layout_of
+from wharfinger.connecting import at_once, connect_all, layout_of
 from wharfinger.console import Console
 from wharfinger.errors import NotReady, WharfingerError
 from wharfinger.hosts.local import LocalHost
@@ -44,10 +44,10 @@ def render(place: Place, console: Console, *, check: bool, diff: bool) -> None:
 
 
 def _engine_version(place: Place) -> tuple[int, int]:
-    """Return the version of the engine that would run the files; the newest where none answers."""
+    """Return the version of the oldest engine that would run the files; the newest where one does not answer."""
     try:
-        with connect(place) as server:
-            return server.engine.version()
+        with connect_all(place) as servers:
+            return min(at_once(lambda server: server.engine.version(), servers))
     except NotReady:
         return _NEWEST_ENGINE
 

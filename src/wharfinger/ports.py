@@ -117,15 +117,15 @@ def _places(folder: Path, *, around: Place | None = None) -> Iterator[tuple[Plac
 def _named(place: Place, locate: Locate) -> Named:
     names = ports.names(place.stack, layout_of(place))
     where = locate(("environments", place.environment_name))
-    return Named(place.target.name, ports.server_of(place.environment), where, names)
+    return Named(place.target.name, place.environment.machines, where, names)
 
 
 def _listening_on(server: str, declared: _Declared) -> frozenset[int] | None:
     """Return the ports on which something listens on a server; None where it cannot be asked."""
     for place, _ in declared.places:
-        if ports.server_of(place.environment) == server:
+        if server in place.environment.machines:
             try:
-                with connect(place) as reached:
+                with connect(place.named(server)) as reached:
                     return listening(reached.host)
             except WharfingerError:
                 continue

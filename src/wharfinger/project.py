@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from wharfinger import dotenv, stackfile
 from wharfinger.commands.sandbox import address_in
@@ -32,8 +34,8 @@ class Place:
 
     @property
     def is_in_sandbox(self) -> bool:
-        """Whether its server is one of the project's sandbox."""
-        return _sandbox_address(self.project, self.environment.server) is not None
+        """Whether its servers are those of the project's sandbox."""
+        return all(_sandbox_address(self.project, server) is not None for server in self.environment.servers)
 
     def sandbox_values(self) -> dict[str, str]:
         """Return the variables that the sandbox has for what runs on its servers; none for any other server."""
@@ -60,6 +62,34 @@ class Place:
     def env_file(self) -> Path:
         """The file that holds this environment's values."""
         return self.folder / f".env.{self.environment_name}"
+
+    def on(self, server: str) -> Place:
+        """Return the same place with one of its servers alone."""
+        if self.environment.servers == (server,):
+            return self
+        return self._with(servers=(server,), address=_sandbox_address(self.project, server))
+
+    def at(self, address: str) -> Place:
+        """Return the same place whose checks ask an address, rather than wherever the domain leads."""
+        return self._with(address=address)
+
+    def _with(self, **changes: Any) -> Place:
+        environment = self.environment.model_copy(update=changes)
+        environments = {**self.stack.environments, self.environment_name: environment}
+        return dataclasses.replace(self, stack=self.stack.model_copy(update={"environments": environments}))
+
+    def named(self, server: str) -> Place:
+        """Return the same place with the server of that name, with or without its user; raises UsageError.
+
+        Without a name that is its first server.
+        """
+        known = self.environment.servers
+        found = [
+            each for each, machine in zip(known, self.environment.machines, strict=True) if server in (each, machine)
+        ]
+        if server and not found:
+            raise UsageError(f"{self.environment_name} has no server {server}", fix=f"there is: {', '.join(known)}")
+        return self.on(found[0] if found else known[0])
 
     def layout(self, default_root: str) -> Layout:
         """Return where everything lies on the server; `default_root` holds where the stack file names none."""
@@ -114,6 +144,8 @@ def find(start: Path, *, stack: str | None, environment: str) -> Place:
 def _located(stack: Stack, name: str, project: Path) -> Stack:
     """Say where the checks find a server of the sandbox, whose domain is in no DNS."""
     environment = stack.environments[name]
+    if len(environment.servers) > 1:
+        return stack
     address = environment.address or _sandbox_address(project, environment.server)
     located = environment.model_copy(update={"address": address})
     return stack.model_copy(update={"environments": {**stack.environments, name: located}})

@@ -10,11 +10,11 @@ from typing import Final
 from wharfinger import assets, ports, preparing
 from wharfinger.carrying_out import Consent
 from wharfinger.commands import containers
-from wharfinger.connecting import Server, connect
+from wharfinger.connecting import Server, at_once, connect_all
 from wharfinger.console import Console
 from wharfinger.console import Step as Shown
-from wharfinger.deploying import bring, sum_up, want
-from wharfinger.errors import BuildFailed, CommandFailed, UsageError
+from wharfinger.deploying import bring, sum_up, version_of, want
+from wharfinger.errors import BuildFailed, CommandFailed, UsageError, WharfingerError
 from wharfinger.facts import Observed, observe
 from wharfinger.hosts.local import LocalHost
 from wharfinger.model.release import Release
@@ -50,38 +50,51 @@ def promote(
     place = dataclasses.replace(target, stack=promotion.taken_over(candidate.stack, target.stack))
     settings = preparing.values_of(place, console, from_environ=from_environ)
     images = candidate.images
-    with connect(place) as server:
-        engine_version = server.engine.version()
+    with connect_all(place) as servers:
+        engine_version = version_of(servers)
         with console.steps(("check", "images", "migrations")) as steps:
             preparing.ensure_stock(place, console, steps, building=False)
             with steps.step("check"):
                 ports.refuse_clashes(place)
                 preparing.check(place, images, engine_version)
             with steps.step("images") as shown:
-                _make_reachable(place, server, images, shown)
+                for server in servers:
+                    _make_reachable(place, server, images, shown)
             with steps.step("migrations"):
-                migrations = tuple(_migrations(place, server, settings, images, may_pull=not consent.plan_only))
-        wanted = want(place, settings, images, engine_version, server, promoted=candidate.release)
+                migrations = tuple(_migrations(place, servers[0], settings, images, may_pull=not consent.plan_only))
+        wanted = want(place, settings, images, engine_version, servers, promoted=candidate.release)
 
         def describe(plan: Plan, observed: Observed) -> Plan:
-            return promotion.as_promotion(plan, candidate, wanted, observed, server.layout, migrations)
+            return promotion.as_promotion(plan, candidate, wanted, observed, servers[0].layout, migrations)
 
-        outcome = bring(wanted, place, server, console, consent, describe=describe)
+        outcome = bring(wanted, place, servers, console, consent, describe=describe)
     sum_up(outcome, place, images, console, consent, steps.timings)
 
 
 def _candidate(source: Place, named: str | None, *, within: float) -> Candidate:
     """Return what serves in an environment, once nothing speaks against promoting it."""
-    with connect(source) as server:
-        observed = observe(server.host, server.engine, server.edge, server.layout, ())
-        release = promotion.choose(observed, source.environment_name, named)
-        was = as_it_was(release, source, server)
-        promotion.refuse_old(release, _age(release), within)
-        promotion.refuse_idle(release, was.stack, observed, was.expected(observed.scale))
-        references = {release.images.get(image, image) for image in _images_of(was.stack)}
-        known = {reference: server.engine.image_id(reference) for reference in references}
-        promotion.refuse_moved(release, was.stack, observed, known)
-        return Candidate(was.stack, release, _by_digest(was.stack, release, server))
+    with connect_all(source) as servers:
+        found = at_once(lambda server: _candidate_on(server, named, within=within), servers)
+    if len({one.release.id for one in found}) > 1:
+        told = ", ".join(f"{one.release.id} on {server.host.name}" for one, server in zip(found, servers, strict=True))
+        raise WharfingerError(
+            f"{source.environment_name} serves different releases: {told}",
+            fix=f"invoke deploy --env {source.environment_name}",
+        )
+    return found[0]
+
+
+def _candidate_on(server: Server, named: str | None, *, within: float) -> Candidate:
+    source = server.place
+    observed = observe(server.host, server.engine, server.edge, server.layout, ())
+    release = promotion.choose(observed, source.environment_name, named)
+    was = as_it_was(release, server)
+    promotion.refuse_old(release, _age(release), within)
+    promotion.refuse_idle(release, was.stack, observed, was.expected(observed.scale))
+    references = {release.images.get(image, image) for image in _images_of(was.stack)}
+    known = {reference: server.engine.image_id(reference) for reference in references}
+    promotion.refuse_moved(release, was.stack, observed, known)
+    return Candidate(was.stack, release, _by_digest(was.stack, release, server))
 
 
 def _age(release: Release) -> float:

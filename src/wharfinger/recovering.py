@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wharfinger.carrying_out import Consent, carry_out, recovery
-from wharfinger.connecting import connect
+from wharfinger.connecting import connect_all
 from wharfinger.console import Console
 from wharfinger.project import Place
 
@@ -13,8 +13,8 @@ def recover(place: Place, console: Console, *, consent: Consent) -> None:
 
     Raises LockHeld where the run goes on: only the lock of a process that has ended is taken over.
     """
-    with connect(place) as server:
-        plan = carry_out(lambda: recovery(server), place, place.stack, server, console, consent).plan
+    with connect_all(place) as servers:
+        plan = carry_out(lambda: recovery(servers), place, place.stack, servers, console, consent).plan
         if not plan.steps:
             console.say("nothing to recover")
         elif not consent.plan_only:

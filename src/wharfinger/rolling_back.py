@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from wharfinger.carrying_out import Consent, carry_out
-from wharfinger.connecting import Server, connect
+from wharfinger.connecting import Server, at_once, connect_all
 from wharfinger.console import Console
 from wharfinger.errors import WharfingerError
-from wharfinger.facts import observe
+from wharfinger.fleet import look
 from wharfinger.model.release import Release
 from wharfinger.model.stack import Stack
 from wharfinger.planning import Plan
@@ -23,18 +23,17 @@ def roll_back(place: Place, console: Console, *, to: str | None, consent: Consen
     Raises UsageError where there is no such release, StepFailed (with the current one still serving) where it
     does not get healthy or does not verify.
     """
-    with connect(place) as server:
-        layout = server.layout
+    with connect_all(place) as servers:
+        layout = servers[0].layout
         paths = (layout.site, layout.live, layout.current / "site.conf")
-        observed = observe(server.host, server.engine, server.edge, server.layout, paths)
-        release = choose(observed, to)
-        wanted = as_it_was(release, place, server)
+        release = choose(look(servers, paths)[0], to)
+        wanted = at_once(lambda server: as_it_was(release, server), servers)
 
-        def make_plan() -> Plan:
-            seen = observe(server.host, server.engine, server.edge, server.layout, paths)
-            return plan_rollback(wanted, seen, server.layout)
+        def make_plans() -> tuple[Plan, ...]:
+            seen = look(servers, paths)
+            return tuple(plan_rollback(one, observed, layout) for one, observed in zip(wanted, seen, strict=True))
 
-        outcome = carry_out(make_plan, place, wanted.stack, server, console, consent)
+        outcome = carry_out(make_plans, place, wanted[0].stack, servers, console, consent)
         if not outcome.plan.steps:
             console.say(f"release {release.id} already serves")
         elif not consent.plan_only:
@@ -42,8 +41,9 @@ def roll_back(place: Place, console: Console, *, to: str | None, consent: Consen
             console.summary(rows, outcome.timings)
 
 
-def as_it_was(release: Release, place: Place, server: Server) -> Wanted:
+def as_it_was(release: Release, server: Server) -> Wanted:
     """Return a release as its directory on the server describes it, whatever the stack file says today."""
+    place = server.place
     folder = server.layout.release(release.id)
     description = server.host.read(folder / "stack.json")
     if description is None:
@@ -56,7 +56,9 @@ def as_it_was(release: Release, place: Place, server: Server) -> Wanted:
     return Wanted(
         stack=stack,
         # Where the server is to be found is not the release's to say.
-        environment=environment.model_copy(update={"address": place.environment.address}),
+        environment=environment.model_copy(
+            update={"address": place.environment.address, "servers": place.environment.servers}
+        ),
         release=release,
         files={},
         data_files={},

@@ -6,10 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 from wharfinger.carrying_out import Consent, Outcome, carry_out
-from wharfinger.connecting import Server, connect
+from wharfinger.connecting import Server, connect_all
 from wharfinger.console import Console
 from wharfinger.errors import UsageError
-from wharfinger.facts import Observed, observe
+from wharfinger.facts import Observed
+from wharfinger.fleet import look
+from wharfinger.model.release import Layout
 from wharfinger.planning import Plan
 from wharfinger.planning.deploy import Wanted
 from wharfinger.planning.recovery import scale_after
@@ -29,9 +31,9 @@ def scale(place: Place, console: Console, counts: str, *, consent: Consent) -> N
     """
     changes = None if counts == RESET else counts_from(counts)
 
-    def make_plan(wanted: Wanted, observed: Observed, server: Server) -> Plan:
+    def make_plan(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
         kept = {} if changes is None else {**scale_after(observed), **changes}
-        return plan_scale(wanted, observed, server.layout, kept)
+        return plan_scale(wanted, observed, layout, kept)
 
     outcome = _carry_out(place, console, make_plan, consent)
     if not outcome.plan.steps:
@@ -44,8 +46,8 @@ def restart(place: Place, console: Console, services: Collection[str], *, consen
     Raises UsageError for a service that there is not, StepFailed with the old replicas still serving.
     """
 
-    def make_plan(wanted: Wanted, observed: Observed, server: Server) -> Plan:
-        return plan_restart(wanted, observed, server.layout, services)
+    def make_plan(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
+        return plan_restart(wanted, observed, layout, services)
 
     _carry_out(place, console, make_plan, consent)
 
@@ -67,25 +69,34 @@ def _pairs(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _carry_out(
-    place: Place, console: Console, make: Callable[[Wanted, Observed, Server], Plan], consent: Consent
+    place: Place, console: Console, make: Callable[[Wanted, Observed, Layout], Plan], consent: Consent
 ) -> Outcome:
-    with connect(place) as server:
-        paths = (server.layout.site, server.layout.live, server.layout.current / "site.conf")
+    with connect_all(place) as servers:
+        layout = servers[0].layout
+        paths = (layout.site, layout.live, layout.current / "site.conf")
+        serving = tuple(_serving(server, seen) for server, seen in zip(servers, look(servers, paths), strict=True))
 
-        def look() -> Observed:
-            return observe(server.host, server.engine, server.edge, server.layout, paths)
+        def make_plans() -> tuple[Plan, ...]:
+            seen = look(servers, paths)
+            return tuple(make(one, observed, layout) for one, observed in zip(serving, seen, strict=True))
 
-        observed = look()
-        serves = refuse_unserved(observed, with_site=place.stack.site is not None, environment=place.environment_name)
-        release = observed.release(serves)
-        if release is None:
-            raise UsageError(
-                f"release {serves} has no readable record", fix=f"invoke deploy --env {place.environment_name}"
-            )
-        wanted = as_it_was(release, place, server)
-        outcome = carry_out(lambda: make(wanted, look(), server), place, wanted.stack, server, console, consent)
+        outcome = carry_out(make_plans, place, serving[0].stack, servers, console, consent)
         if outcome.timings:
-            replicas: Mapping[str, int] = wanted.expected(look().scale)
-            rows = [("release", release.id), *((name, f"{count} running") for name, count in replicas.items())]
+            replicas: Mapping[str, int] = serving[0].expected(look(servers, paths)[0].scale)
+            each = " on each server" if len(servers) > 1 else ""
+            counts = ((name, f"{count} running{each}") for name, count in replicas.items())
+            rows = [("release", serving[0].release.id), *counts]
             console.summary([*rows, *outcome.rows, ("url", place.environment.url)], outcome.timings)
         return outcome
+
+
+def _serving(server: Server, observed: Observed) -> Wanted:
+    """Return what serves on a server; raises UsageError where nothing does."""
+    place = server.place
+    serves = refuse_unserved(observed, with_site=place.stack.site is not None, environment=place.environment_name)
+    release = observed.release(serves)
+    if release is None:
+        raise UsageError(
+            f"release {serves} has no readable record", fix=f"invoke deploy --env {place.environment_name}"
+        )
+    return as_it_was(release, server)

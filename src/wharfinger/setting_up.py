@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,7 +11,7 @@ from wharfinger.checking import EDGE_IMAGE
 from wharfinger.commands import setup as commands
 from wharfinger.commands import ssh
 from wharfinger.commands.ssh import Way
-from wharfinger.connecting import connect, layout_of, way_of
+from wharfinger.connecting import agent, connect, layout_of, resolved, way_of
 from wharfinger.console import Console
 from wharfinger.errors import NotConfirmed, StepFailed
 from wharfinger.hosts import Completed
@@ -30,7 +29,7 @@ _SSH_PORT: Final = 22
 
 
 def set_up(place: Place, console: Console, *, login: str, consent: Consent) -> None:
-    """Install what a server lacks, let the deploying user use it, and start its edge; what is there stays as it is.
+    """Install what each server lacks, let the deploying user use it, and start its edge; what is there stays as it is.
 
     `login` is who may become root there, where that is not the user who deploys. With `plan_only` nothing is
     changed. Raises NotReady, InvalidInput and StepFailed.
@@ -38,8 +37,15 @@ def set_up(place: Place, console: Console, *, login: str, consent: Consent) -> N
     if place.environment.is_local:
         console.say(f"{place.environment_name} is on this machine, which `./run deploy` sets up")
         return
+    for server in place.environment.servers:
+        if len(place.environment.servers) > 1:
+            console.say(f"on {server}:")
+        _set_up(place.on(server), console, login=login, consent=consent)
+
+
+def _set_up(place: Place, console: Console, *, login: str, consent: Consent) -> None:
     way, folder = way_of(place, login=login), str(layout_of(place).root)
-    user = _resolved(way_of(place), "user")
+    user = resolved(way_of(place), "user")
     found = _look(way, user, folder)
     changes = plan_setup(found, user=user, folder=folder)
     for line in already_there(found, user=user, folder=folder):
@@ -56,7 +62,7 @@ def set_up(place: Place, console: Console, *, login: str, consent: Consent) -> N
         LocalHost().run(ssh.leave(way_of(place)), timeout=_LOOK_WITHIN, check=False)
     _start_edge(place, console)
     environment = place.environment
-    ports = (int(_resolved(way, "port") or _SSH_PORT), environment.http_port, environment.https_port)
+    ports = (int(resolved(way, "port") or _SSH_PORT), environment.http_port, environment.https_port)
     for line in firewall_hints(found, ports):
         console.say(f"firewall: {line}")
     console.say(f"{found.name} is ready: invoke deploy --env {place.environment_name}")
@@ -101,19 +107,9 @@ def _start_edge(place: Place, console: Console) -> None:
                 shown.conclude(server.edge.project)
 
 
-def _resolved(way: Way, name: str) -> str:
-    """Return what ssh_config makes of a setting."""
-    lines = LocalHost().run(ssh.resolve(way), timeout=_LOOK_WITHIN, env=_agent()).stdout.splitlines()
-    return next((line.partition(" ")[2] for line in lines if line.startswith(f"{name} ")), "")
-
-
 def _run(way: Way, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
     """Run a command by plain SSH: a server that is to be set up may have no Python."""
-    done = LocalHost().run(ssh.session(way, argv), timeout=timeout, stdin=stdin, env=_agent(), check=False)
+    done = LocalHost().run(ssh.session(way, argv), timeout=timeout, stdin=stdin, env=agent(), check=False)
     if done.status == _SSH_FAILED:
         raise explained(way, HostKeys(way), done.stderr)
     return done
-
-
-def _agent() -> dict[str, str]:
-    return {name: os.environ[name] for name in ("SSH_AUTH_SOCK",) if name in os.environ}

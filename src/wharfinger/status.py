@@ -6,56 +6,106 @@ import sys
 from typing import Any
 
 from wharfinger.commands import compose
-from wharfinger.connecting import connect
+from wharfinger.connecting import Server, at_once, connect, connect_all
 from wharfinger.console import Console
-from wharfinger.edge_certificates import served
+from wharfinger.edge_certificates import Served, served
 from wharfinger.engine import Container
 from wharfinger.errors import UsageError
 from wharfinger.facts import Observed, observe
 from wharfinger.project import Place
+from wharfinger.showing import table
+
+_Looked = dict[str, tuple[Observed, tuple[Served, ...]]]
+"""What was seen on each server, and the certificates that serve there."""
 
 
 def status(place: Place, console: Console, *, as_json: bool) -> None:
     """Show the current release, its address, and every container with state, health, image and since when."""
-    with connect(place) as server:
-        observed = observe(server.host, server.engine, server.edge, server.layout, ())
-        held = served(server.host, server.layout)
-    current = observed.tiers.get(observed.current or "", ())
-    services = [_facts_of(container) for container in (*current, *observed.data, *observed.edge)]
-    facts: dict[str, Any] = {
-        "stack": place.stack.name,
-        "environment": place.environment_name,
-        "release": observed.current,
-        "url": place.environment.url if observed.current else None,
-        "scale": dict(observed.scale),
-        "maintenance": {"allow": list(observed.maintenance.allow)} if observed.maintenance else None,
-        "certificates": [one.facts(observed.clock) for one in held],
-        "services": services,
-        "unfinished": _unfinished(observed),
-    }
+    with connect_all(place) as servers:
+        looked = dict(zip(place.environment.servers, at_once(_look, servers), strict=True))
+    facts = _facts(place, looked)
     if as_json:
         console.json(facts)
-        return
-    console.data(
-        f"{place.target.name}: "
-        + (f"release {observed.current} at {facts['url']}" if observed.current else "nothing deployed")
-    )
+    else:
+        _tell(facts, looked, place, console)
+
+
+def _facts(place: Place, looked: _Looked) -> dict[str, Any]:
+    first, _ = looked[place.environment.server]
+    release = first.current if len({seen.current for seen, _ in looked.values()}) == 1 else None
+    unfinished = {server: _unfinished(seen) for server, (seen, _) in looked.items()}
+    return {
+        "stack": place.stack.name,
+        "environment": place.environment_name,
+        "release": release,
+        "url": place.environment.url if release else None,
+        "servers": [{"server": server, "release": seen.current} for server, (seen, _) in looked.items()],
+        "scale": dict(first.scale),
+        "maintenance": {"allow": list(first.maintenance.allow)} if first.maintenance else None,
+        "certificates": [
+            {"server": server, **one.facts(seen.clock)} for server, (seen, held) in looked.items() for one in held
+        ],
+        "services": [{"server": server, **facts} for server, (seen, _) in looked.items() for facts in _services(seen)],
+        "unfinished": [_named(server, line, looked) for server, of_one in unfinished.items() for line in of_one],
+    }
+
+
+def _tell(facts: dict[str, Any], looked: _Looked, place: Place, console: Console) -> None:
+    for server, (seen, _) in looked.items():
+        where = f"{place.target.name} on {server}" if len(looked) > 1 else place.target.name
+        serves = f"release {seen.current} at {place.environment.url}" if seen.current else "nothing deployed"
+        console.data(f"{where}: {serves}")
     for line in (*facts["unfinished"], *(one["warning"] for one in facts["certificates"] if one["warning"])):
         console.warn(line)
-    if observed.scale:
-        console.data("scaled: " + " ".join(f"{name}={count}" for name, count in observed.scale.items()))
-    if observed.maintenance:
-        passing = ", ".join(observed.maintenance.allow)
-        console.data("under maintenance" + (f"; {passing} may pass" if passing else ""))
-    rows = [[str(value) for value in service.values()] for service in services]
-    if rows:
-        console.table(("service", "state", "health", "image", "since"), rows)
+    if facts["scale"]:
+        console.data("scaled: " + " ".join(f"{name}={count}" for name, count in facts["scale"].items()))
+    for server, (seen, _) in looked.items():
+        if seen.maintenance:
+            passing = f"; {', '.join(seen.maintenance.allow)} may pass" if seen.maintenance.allow else ""
+            console.data(_named(server, f"under maintenance{passing}", looked))
+    rows = {server: [[*map(str, one.values())] for one in _services(seen)] for server, (seen, _) in looked.items()}
+    table(console, place, ("service", "state", "health", "image", "since"), rows)
+
+
+def _named(server: str, line: str, looked: _Looked) -> str:
+    return f"{server}: {line}" if len(looked) > 1 else line
+
+
+def _look(server: Server) -> tuple[Observed, tuple[Served, ...]]:
+    return _observed(server), tuple(served(server.host, server.layout))
+
+
+def _services(observed: Observed) -> list[dict[str, Any]]:
+    current = observed.tiers.get(observed.current or "", ())
+    return [_facts_of(container) for container in (*current, *observed.data, *observed.edge)]
 
 
 def releases(place: Place, console: Console, *, as_json: bool) -> None:
-    """List the releases on the server, the newest first, with who made them and which one serves."""
-    observed = _observed(place)
-    found: list[dict[str, Any]] = [
+    """List the releases on every server, the newest first, with who made them and which one serves."""
+    with connect_all(place) as servers:
+        looked = dict(zip(place.environment.servers, at_once(_observed, servers), strict=True))
+    found = {server: _releases(seen) for server, seen in looked.items()}
+    if as_json:
+        console.json([{"server": server, **release} for server, of_one in found.items() for release in of_one])
+        return
+    rows = {
+        server: [
+            (
+                release["release"],
+                "serves" if release["current"] else "",
+                "yes" if release["succeeded"] else "no",
+                release["by"],
+                release["revision"][:12],
+            )
+            for release in of_one
+        ]
+        for server, of_one in found.items()
+    }
+    table(console, place, ("release", "", "succeeded", "by", "revision"), rows)
+
+
+def _releases(observed: Observed) -> list[dict[str, Any]]:
+    return [
         {
             "release": release.id,
             "current": release.id == observed.current,
@@ -66,24 +116,13 @@ def releases(place: Place, console: Console, *, as_json: bool) -> None:
         }
         for release in reversed(observed.releases)
     ]
-    if as_json:
-        console.json(found)
-        return
-    rows = [
-        (
-            release["release"],
-            "serves" if release["current"] else "",
-            "yes" if release["succeeded"] else "no",
-            release["by"],
-            release["revision"][:12],
-        )
-        for release in found
-    ]
-    console.table(("release", "", "succeeded", "by", "revision"), rows)
 
 
-def logs(place: Place, services: tuple[str, ...], *, lines: int, follow: bool) -> int:
-    """Show the logs of services and data services on stdout; return the exit status of what showed them."""
+def logs(place: Place, services: tuple[str, ...], *, lines: int, follow: bool, on: str = "") -> int:
+    """Show the logs of services and data services on stdout; return the exit status of what showed them.
+
+    Of several servers those of the first, or of the one that `on` names.
+    """
     unknown = [name for name in services if name not in {*place.stack.services, *place.stack.data}]
     if unknown:
         raise UsageError(
@@ -91,8 +130,8 @@ def logs(place: Place, services: tuple[str, ...], *, lines: int, follow: bool) -
             fix=f"there is: {', '.join([*place.stack.services, *place.stack.data])}",
         )
     target = place.target
-    with connect(place) as server:
-        observed = observe(server.host, server.engine, server.edge, server.layout, ())
+    with connect(place.named(on)) as server:
+        observed = _observed(server)
         if observed.current is None:
             fix = f"invoke deploy --env {place.environment_name}"
             raise UsageError(f"nothing is deployed in {place.environment_name}", fix=fix)
@@ -109,9 +148,8 @@ def logs(place: Place, services: tuple[str, ...], *, lines: int, follow: bool) -
         return max(server.host.attach(argv, without=without) for argv in commands)
 
 
-def _observed(place: Place) -> Observed:
-    with connect(place) as server:
-        return observe(server.host, server.engine, server.edge, server.layout, ())
+def _observed(server: Server) -> Observed:
+    return observe(server.host, server.engine, server.edge, server.layout, ())
 
 
 def _unfinished(observed: Observed) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from wharfinger.carrying_out import now
+from collections.abc import Iterator
+
+from wharfinger.carrying_out import locks
 from wharfinger.commands import compose
-from wharfinger.connecting import Server, connect
+from wharfinger.connecting import Server, connect_all
 from wharfinger.console import Console
 from wharfinger.errors import NotConfirmed
 from wharfinger.facts import observe
-from wharfinger.lock import deploy_lock
 from wharfinger.model.values import seconds
 from wharfinger.project import Place
 
@@ -20,20 +21,25 @@ def take_down(place: Place, console: Console, *, volumes: bool, assume_yes: bool
 
     Backups always stay. Raises NotConfirmed where the removal of data was not agreed to.
     """
-    with connect(place) as server:
-        project, layout = place.target.name, server.layout
-        doomed = (
-            *server.engine.volumes(project),
-            *(str(layout.shared / name) for name in place.stack.volumes),
-        )
+    with connect_all(place) as servers:
         if volumes:
+            doomed = [line for server in servers for line in _doomed(server, named=len(servers) > 1)]
             console.say("this removes for good: " + (", ".join(doomed) or "no data, there is none"))
         if dry:
             return
+        project = place.target.name
         if volumes and not assume_yes and not console.confirm(f"remove the data of {project}?"):
             raise NotConfirmed("the data was not removed; nothing was changed", fix="--yes agrees beforehand")
-        with deploy_lock(server.host, layout, server.host.operator(), since=now()):
-            _stop(place, server, console, volumes=volumes)
+        with locks(servers):
+            for server in servers:
+                _stop(place, server, console, volumes=volumes)
+
+
+def _doomed(server: Server, *, named: bool) -> Iterator[str]:
+    """Yield what holds the data of the environment on a server."""
+    folders = (str(server.layout.shared / name) for name in server.place.stack.volumes)
+    for what in (*server.engine.volumes(server.layout.target.name), *folders):
+        yield f"{what} on {server.host.name}" if named else what
 
 
 def _stop(place: Place, server: Server, console: Console, *, volumes: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wharfinger.commands.ssh import Way
 from wharfinger.connecting import way_of
 from wharfinger.console import Console
 from wharfinger.errors import NotConfirmed
@@ -11,14 +12,18 @@ from wharfinger.project import Place
 
 
 def trust(place: Place, console: Console, *, replace: bool, assume_yes: bool, dry: bool) -> None:
-    """Show the key that an environment's server offers, and write it into known_hosts once that was agreed to.
+    """Show the key that each of an environment's servers offers, and write it into known_hosts once that was agreed to.
 
     A key that has changed is taken only with `replace`. Raises HostKeyRefused, NotReady and NotConfirmed.
     """
     if place.environment.is_local:
         console.say(f"{place.environment_name} is on this machine: there is no key to trust")
         return
-    way = way_of(place)
+    for server in place.environment.servers:
+        _trust(way_of(place.on(server)), console, replace=replace, assume_yes=assume_yes, dry=dry)
+
+
+def _trust(way: Way, console: Console, *, replace: bool, assume_yes: bool, dry: bool) -> None:
     keys = HostKeys(way)
     offered = keys.offered()
     if offered.standing is Standing.UNREACHED:

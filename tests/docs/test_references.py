@@ -143,7 +143,7 @@ def used_keys(value: object) -> set[tuple[str, str]]:
 def every_key() -> set[tuple[str, str]]:
     """Return (model, key) for every key that a stack file may have."""
     schema = stackfile.json_schema()
-    by_alias = {"json": "expect"}
+    by_alias = {"json": "expect", "server": "servers"}
     models = {"Stack": schema, **schema["$defs"]}
     return {
         (model, by_alias.get(key, key))

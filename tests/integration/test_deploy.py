@@ -37,7 +37,7 @@ def test_the_first_deploy_begins_the_env_file_and_serves(pebble: Deployment) -> 
 def test_status_says_what_runs(pebble: Deployment) -> None:
     status = pebble.status()
     assert set(status) == {
-        *("stack", "environment", "release", "url", "services"),
+        *("stack", "environment", "release", "url", "servers", "services"),
         *("scale", "maintenance", "certificates", "unfinished"),
     }
     assert status["url"] == f"http://{pebble.domain}:{pebble.http_port}"

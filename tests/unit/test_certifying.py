@@ -46,7 +46,13 @@ def host(monkeypatch: pytest.MonkeyPatch) -> RecordingHost:
     def connect(_: Place) -> Iterator[Server]:
         yield server(made, RecordingEngine(container("wharfinger-edge-renewal", "certbot"), calls=made.calls))
 
+    @contextmanager
+    def connect_all(place: Place) -> Iterator[tuple[Server, ...]]:
+        with connect(place) as one:
+            yield (one,)
+
     monkeypatch.setattr(certifying, "connect", connect)
+    monkeypatch.setattr(certifying, "connect_all", connect_all)
     return made
 
 

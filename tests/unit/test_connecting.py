@@ -20,7 +20,9 @@ def _no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def place(project: Path, server: str) -> Place:
-    stack = sevra().model_copy(update={"environments": {"staging": Environment(server=server, domain="a.example.com")}})
+    stack = sevra().model_copy(
+        update={"environments": {"staging": Environment(servers=(server,), domain="a.example.com")}}
+    )
     return Place(project, project / "stacks" / "a", stack, "staging")
 
 

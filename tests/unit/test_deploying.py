@@ -37,7 +37,7 @@ def place_of(folder: Path, stack: Stack | None = None) -> Place:
 
 def made(place: Place, host: RecordingHost | None = None, *, values: dict[str, str] | None = None) -> Wanted:
     settings = resolve(place.stack.env, "local", VALUES | (values or {}), source=".env.local")
-    return want(place, settings, IMAGES, (26, 1), server(host))
+    return want(place, settings, IMAGES, (26, 1), [server(host)])
 
 
 def test_a_release_directory_holds_all_that_a_rollback_needs(tmp_path: Path) -> None:
@@ -147,4 +147,24 @@ def test_an_engine_that_is_too_old_is_told_before_anything_is_built(
     monkeypatch.setattr(RecordingEngine, "version", lambda _: version)
 
     with pytest.raises(NotReady, match=rf"recorder: Docker Engine {version[0]}\.{version[1]} is older than 25\.0"):
-        version_of(there)
+        version_of([there])
+
+
+# Several servers
+
+
+def test_a_release_is_newer_than_any_on_any_server(tmp_path: Path) -> None:
+    ahead = "20991231235959"
+    hosts = [RecordingHost(), RecordingHost({LAYOUT.release(ahead) / "release.json": b""})]
+    settings = resolve(sevra().env, "local", VALUES, source=".env.local")
+
+    found = want(place_of(tmp_path), settings, IMAGES, (26, 1), [server(host) for host in hosts])
+
+    assert found.release.id == "21000101000000"
+
+
+def test_the_oldest_engine_is_the_one_to_render_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = iter([(28, 5), (26, 1)])
+    monkeypatch.setattr(RecordingEngine, "version", lambda _: next(versions))
+
+    assert version_of([server(), server()]) == (26, 1)

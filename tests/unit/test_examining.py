@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from tests.unit.planning.situations import OLD, SERVICES, STACK, release
 from wharfinger import examining, health
 from wharfinger.connecting import Server
 from wharfinger.engine import Container
+from wharfinger.errors import NotReady
 from wharfinger.hosts import File
 from wharfinger.local_ca import Authority
 from wharfinger.project import Place
@@ -35,10 +37,12 @@ def on(monkeypatch: pytest.MonkeyPatch, *containers: Container, problem: str | N
     host.links[LAYOUT.current] = f"releases/{OLD}"
 
     @contextmanager
-    def connect(_: Place) -> Iterator[Server]:
+    def reach(_: Place, name: str) -> Iterator[Server]:
+        if name == "away":
+            raise NotReady("away: Connection refused")
         yield server(host, RecordingEngine(*containers))
 
-    monkeypatch.setattr(examining, "connect", connect)
+    monkeypatch.setattr(examining, "reach", reach)
     monkeypatch.setattr(health, "failure", lambda *_: problem)
     return host
 
@@ -128,3 +132,20 @@ def test_a_certificate_is_well_until_it_ends_and_warned_of_before(
     (found,) = (each for each in findings(heard)["findings"] if each["kind"] == "certificate")
     assert found["healthy"] == well
     assert ("ends on" in found["seen"]) == (age == 380)
+
+
+def test_of_several_servers_one_that_is_away_is_not_well_and_the_others_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on(monkeypatch, *WELL)
+    environment = STACK.environments["local"].model_copy(update={"servers": ("web1", "away")})
+    place = dataclasses.replace(PLACE, stack=STACK.model_copy(update={"environments": {"local": environment}}))
+    heard = Heard()
+
+    assert not examining.examine(place, heard.console, as_json=True)
+
+    found = findings(heard)["findings"]
+    assert {each["server"] for each in found if each["healthy"]} == {"web1"}
+    assert [(each["server"], each["kind"], each["seen"]) for each in found if not each["healthy"]] == [
+        ("away", "server", "away: Connection refused")
+    ]

@@ -137,3 +137,22 @@ def test_checks_find_a_server_of_the_sandbox_whose_domain_is_in_no_dns(project: 
 
 def test_without_the_sandbox_a_servers_domain_is_asked_about(project: Path) -> None:
     assert find(project, stack="shop", environment="staging").environment.address is None
+
+
+def with_servers(*servers: str) -> Place:
+    described = sevra().environments["staging"].model_copy(update={"servers": servers})
+    stack = sevra().model_copy(update={"environments": {"staging": described}})
+    return Place(Path("/p"), Path("/p/stacks/x"), stack, "staging")
+
+
+@pytest.mark.parametrize(
+    ("named", "server"), [("", "deploy@web1"), ("web2", "deploy@web2"), ("deploy@web2", "deploy@web2")]
+)
+def test_one_of_several_servers_is_named_with_or_without_its_user(named: str, server: str) -> None:
+    assert with_servers("deploy@web1", "deploy@web2").named(named).environment.servers == (server,)
+
+
+def test_a_server_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(UsageError, match="staging has no server web3") as caught:
+        with_servers("deploy@web1", "deploy@web2").named("web3")
+    assert caught.value.fix == "there is: deploy@web1, deploy@web2"

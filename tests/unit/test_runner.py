@@ -22,6 +22,7 @@ from wharfinger.hosts import Completed, File
 from wharfinger.journal import Journal
 from wharfinger.planning import Plan
 from wharfinger.planning.deploy import plan_deploy
+from wharfinger.runner import Part
 from wharfinger.steps import Step, World
 from wharfinger.steps.releases import UploadRelease
 
@@ -88,7 +89,7 @@ SILENT = WharfingerError("the pager is silent", details=["no carrier"])
 def carry_out(*steps: Step, host: RecordingHost) -> Heard:
     heard = Heard()
     plan = Plan("deploy", "20261120143000", steps, ("because",), SERVING)
-    runner.run(plan, world(sevra(), host), journal_on(host), heard.console, by="ann@laptop")
+    runner.run([Part(plan, world(sevra(), host), journal_on(host))], heard.console, by="ann@laptop")
     return heard
 
 
@@ -165,7 +166,7 @@ def test_an_undo_that_fails_is_told_and_stops_no_other() -> None:
     plan = Plan("deploy", "x", (Verb("a"), broken, Verb("c", RuntimeError("boom"))), (), SERVING)
 
     with pytest.raises(StepFailed, match="boom"):
-        runner.run(plan, world(sevra(), host), journal_on(host), heard.console, by="ann@laptop")
+        runner.run([Part(plan, world(sevra(), host), journal_on(host))], heard.console, by="ann@laptop")
 
     assert host.calls[-3:] == [("undo", "c"), ("undo", "b"), ("undo", "a")]
     assert "warning: could not undo `do b`: the edge is gone" in heard.said
@@ -233,7 +234,7 @@ def test_what_is_to_run_after_a_failure_runs_once_all_is_undone_and_hides_nothin
     plan = Plan("deploy", "x", (Verb("a"), Verb("b", error)), (), SERVING, on_failure=hooks)
 
     with pytest.raises((StepFailed, Interrupted)) as caught:
-        runner.run(plan, world(sevra(), host), journal_on(host), heard.console, by="ann@laptop")
+        runner.run([Part(plan, world(sevra(), host), journal_on(host))], heard.console, by="ann@laptop")
 
     assert host.calls[-4:] == [("undo", "b"), ("undo", "a"), ("do", "page"), ("do", "tidy")]
     assert "do b" in caught.value.problem
@@ -245,7 +246,7 @@ def test_nothing_of_it_runs_where_all_goes_well() -> None:
     host = RecordingHost()
     plan = Plan("deploy", "x", (Verb("a"),), (), SERVING, on_failure=(Tidy("page"),))
 
-    runner.run(plan, world(sevra(), host), journal_on(host), Heard().console, by="ann@laptop")
+    runner.run([Part(plan, world(sevra(), host), journal_on(host))], Heard().console, by="ann@laptop")
 
     assert host.calls == [("do", "a")]
 
@@ -265,7 +266,7 @@ def test_what_a_step_found_is_journaled_and_shown(error: WharfingerError | None)
     plan = Plan("deploy", "x", (Verb("a"), Looking("b", error)), (), SERVING)
 
     with pytest.raises(StepFailed) if error else contextlib.nullcontext():
-        runner.run(plan, world(sevra(), host), journal_on(host), heard.console, by="ann@laptop")
+        runner.run([Part(plan, world(sevra(), host), journal_on(host))], heard.console, by="ann@laptop")
 
     (line,) = [line for line in lines(host) if "checks" in line]
     assert line["event"] == ("failed" if error else "done")
@@ -278,7 +279,7 @@ def test_how_long_each_step_took_is_returned() -> None:
     plan = Plan("deploy", "x", (Verb("a"), Verb("b")), (), SERVING)
     host = RecordingHost()
 
-    ran = runner.run(plan, world(sevra(), host), journal_on(host), heard.console, by="ann@laptop")
+    ran = runner.run([Part(plan, world(sevra(), host), journal_on(host))], heard.console, by="ann@laptop")
 
     assert [title for title, _ in ran.timings] == ["do a", "do b"]
 
@@ -312,7 +313,7 @@ def test_a_failing_step_does_not_tell_what_it_writes() -> None:
     plan = Plan("deploy", "x", (upload, Verb("b", RuntimeError("boom"))), (), SERVING)
 
     with pytest.raises(StepFailed) as caught:
-        runner.run(plan, world(sevra(), host), journal_on(host), heard.console, by="ann@laptop")
+        runner.run([Part(plan, world(sevra(), host), journal_on(host))], heard.console, by="ann@laptop")
 
     assert "correct-horse" not in str(caught.value) + heard.said + (host.read(PATH) or b"").decode()
     assert host.read(LAYOUT.release("20261120143000") / ".env") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +47,13 @@ def on(monkeypatch: pytest.MonkeyPatch, *containers: Container, deployed: bool =
         assert place is PLACE
         yield server(host, RecordingEngine(*containers))
 
+    @contextmanager
+    def connect_all(place: Place) -> Iterator[tuple[Server, ...]]:
+        with connect(place) as one:
+            yield (one,)
+
     monkeypatch.setattr(status, "connect", connect)
+    monkeypatch.setattr(status, "connect_all", connect_all)
     return host
 
 
@@ -61,6 +68,7 @@ def test_programs_get_the_release_its_address_and_every_container_of_it(host: Re
         "environment": "local",
         "release": OLD,
         "url": "http://localhost:8080",
+        "servers": [{"server": "local", "release": OLD}],
         "scale": {},
         "maintenance": None,
         "certificates": [],
@@ -68,6 +76,7 @@ def test_programs_get_the_release_its_address_and_every_container_of_it(host: Re
     }
     assert [service["name"] for service in facts["services"]] == ["api", "worker", "postgres", "redis_queue", "nginx"]
     assert facts["services"][0] == {
+        "server": "local",
         "name": "api",
         "state": "running",
         "health": "healthy",
@@ -123,6 +132,7 @@ def test_releases_are_listed_from_the_newest(host: RecordingHost) -> None:
     ]
     assert json.loads(as_json.data) == [
         {
+            "server": "local",
             "release": OLD,
             "current": True,
             "succeeded": True,
@@ -130,7 +140,15 @@ def test_releases_are_listed_from_the_newest(host: RecordingHost) -> None:
             "revision": "0123456789abcdef-dirty",
             "images": IMAGES,
         },
-        {"release": OLDER, "current": False, "succeeded": False, "by": "bob@ci", "revision": "", "images": IMAGES},
+        {
+            "server": "local",
+            "release": OLDER,
+            "current": False,
+            "succeeded": False,
+            "by": "bob@ci",
+            "revision": "",
+            "images": IMAGES,
+        },
     ]
 
 
@@ -201,3 +219,32 @@ def test_a_certificate_that_ends_soon_is_told_of(
     assert found["domains"] == ["atlas.example.com"]
     assert (found["warning"] is None) == (told is None)
     assert (told or "") in heard.said
+
+
+def test_of_several_servers_each_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them has another release, so there is none that all serve."""
+    hosts = [on(monkeypatch, *EVERYTHING), on(monkeypatch, *EVERYTHING)]
+    hosts[1].links[LAYOUT.current] = f"releases/{OLDER}"
+    environment = STACK.environments["local"].model_copy(update={"servers": ("web1", "web2")})
+    place = dataclasses.replace(PLACE, stack=STACK.model_copy(update={"environments": {"local": environment}}))
+
+    @contextmanager
+    def connect_all(_: Place) -> Iterator[tuple[Server, ...]]:
+        yield tuple(server(host, RecordingEngine(*EVERYTHING)) for host in hosts)
+
+    monkeypatch.setattr(status, "connect_all", connect_all)
+    heard, as_json = Heard(), Heard()
+
+    status.status(place, heard.console, as_json=False)
+    status.status(place, as_json.console, as_json=True)
+
+    lines = heard.data.splitlines()
+    assert [line.partition(" at ")[0] for line in lines[:2]] == [
+        f"sevra-atlas-local on web1: release {OLD}",
+        f"sevra-atlas-local on web2: release {OLDER}",
+    ]
+    assert lines[2].split()[:2] == ["server", "service"]
+    assert {line.split()[0] for line in lines[3:]} == {"web1", "web2"}
+    facts = json.loads(as_json.data)
+    assert (facts["release"], facts["url"]) == (None, None)
+    assert facts["servers"] == [{"server": "web1", "release": OLD}, {"server": "web2", "release": OLDER}]

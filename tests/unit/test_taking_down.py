@@ -47,10 +47,10 @@ def host(monkeypatch: pytest.MonkeyPatch) -> RecordingHost:
     engine.named_volumes[LAYOUT.target.name] = VOLUMES
 
     @contextmanager
-    def connect(_: Place) -> Iterator[Server]:
-        yield server(host, engine)
+    def connect_all(_: Place) -> Iterator[tuple[Server, ...]]:
+        yield (server(host, engine),)
 
-    monkeypatch.setattr(taking_down, "connect", connect)
+    monkeypatch.setattr(taking_down, "connect_all", connect_all)
     return host
 
 

@@ -12,6 +12,9 @@ _LAST: Final = "RetireReplicas"
 FINISHED: Final = tuple(f'"event": "finished", "outcome": "{end}"}}\n'.encode() for end in ("succeeded", "reverted"))
 """How the last line of a journal ends that tells of the end of its run; what is written there by `Journal`."""
 
+AGREED: Final = "agreed"
+"""The event from which on a run of several servers counts: a line of it in any server's journal is enough."""
+
 
 @dataclass(frozen=True, slots=True)
 class CutOff:
@@ -29,6 +32,10 @@ class CutOff:
     """The verbs that it began, in order."""
     done: tuple[str, ...]
     """The verbs that it brought to their end."""
+    servers: tuple[str, ...] = ()
+    """Those that it was to change together; none where it was one alone."""
+    agreed: bool = False
+    """Whether all of them had come so far that the release counts."""
 
     def __str__(self) -> str:
         where = f" in {self.begun[-1]}" if self.begun else ""
@@ -51,12 +58,24 @@ class CutOff:
     def is_committed(self, current: str | None) -> bool:
         """Whether its release counts, so that the run is to be finished; else it is to be reverted.
 
-        A `scale` or `restart` that records nothing counts from the moment that only old replicas are left to stop.
+        On several servers it counts once all have agreed, whatever is done on one of them. A `scale` or `restart` that
+        records nothing counts from the moment that only old replicas are left to stop.
         """
+        if self.servers:
+            return self.agreed
         if self.release is None and self.action in _OF_REPLICAS:
             planned = {str(step.get("verb")) for step in self.steps} - {_LAST}
             return bool(planned) and planned <= set(self.done)
         return "Record" in self.done or ("Record" in self.begun and current == self.release)
+
+    def moved_current(self, current: str | None) -> bool:
+        """Whether it is to be reverted although its release is `current` already: other servers had not come so far."""
+        return bool(self.servers) and not self.agreed and "Record" in self.begun and current == self.release
+
+
+def has_agreed(content: bytes) -> bool:
+    """Whether a journal says that all servers of its run had come so far that the release counts."""
+    return any((_read(line) or {}).get("event") == AGREED for line in content.splitlines())
 
 
 def cut_off(name: str, content: bytes) -> CutOff | None:
@@ -77,6 +96,8 @@ def cut_off(name: str, content: bytes) -> CutOff | None:
         steps=tuple(plan.get("steps", ())),
         begun=verbs("started"),
         done=verbs("done"),
+        servers=tuple(plan.get("servers", ())),
+        agreed=has_agreed(content),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_serializer, model_validator
 
 from wharfinger.model.build import BuildSpec
 from wharfinger.model.checks import Checks, LogCheck
@@ -206,13 +206,22 @@ Published = Annotated[
 
 
 LOCAL: Final = "local"
+ServerName = Annotated[str, Field(pattern=r"^[^-\s]\S*$")]
+
+
+def _as_servers(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 class Environment(Model):
     """Where the stack runs, and what differs there."""
 
-    server: Annotated[str, Field(pattern=r"^[^-\s]\S*$")]
-    """`local`, or what OpenSSH calls the server: `user@host`, `ssh://user@host:port` or a name of ssh_config."""
+    servers: Annotated[
+        tuple[ServerName, ...],
+        Field(min_length=1, alias="server"),
+        BeforeValidator(_as_servers, json_schema_input_type=ServerName | list[ServerName]),
+    ]
+    """`local`, or what OpenSSH calls the server (`user@host`, `ssh://…`, a name of ssh_config); or a list of these."""
     domain: DomainName
     aliases: Annotated[tuple[HostPattern, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
     """Further host names of the site; `*.example.com` stands for all that are one label longer."""
@@ -230,6 +239,20 @@ class Environment(Model):
     confirm: bool | None = None
     """Whether a plan must be agreed to before it is carried out; absent: in the environment `production`."""
     scale: dict[str, Annotated[int, Field(ge=1, le=64)]] = Field(default_factory=dict)
+
+    @field_serializer("servers")
+    def _as_written(self, servers: tuple[str, ...]) -> str | tuple[str, ...]:
+        return servers[0] if len(servers) == 1 else servers
+
+    @property
+    def server(self) -> str:
+        """The server; of several the first, on which is done what is done once."""
+        return self.servers[0]
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """The machines that its servers are, whoever logs in there."""
+        return tuple(server.removeprefix("ssh://").rpartition("@")[2] for server in self.servers)
 
     @property
     def is_local(self) -> bool:
@@ -260,6 +283,11 @@ class Environment(Model):
         return f"https://{self.domain}" + ("" if port == _HTTPS else f":{port}")
 
 
+_EACH_ITS_OWN: Final = {
+    "data": "name one that all of them reach, by a variable of `env`",
+    "volumes": "keep such files in an object storage that all of them reach, named by a variable of `env`",
+}
+
 Problem = tuple[tuple[int | str, ...], str]
 """The keys that lead to a place in a stack file, and what is wrong there."""
 
@@ -270,6 +298,16 @@ class Disagreement(ValueError):
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("; ".join(f"{'.'.join(map(str, place))}: {text}" for place, text in problems))
         self.problems = problems
+
+
+def _tls_of(name: str, environment: Environment) -> Iterator[tuple[tuple[int | str, ...], Tls]]:
+    """Yield the TLS of an environment's site and of its routes, each with the keys that lead to it."""
+    routes = enumerate(environment.edge.routes)
+    found = (
+        (("environments", name, "tls"), environment.tls),
+        *((("environments", name, "edge", "routes", index, "tls"), route.tls) for index, route in routes),
+    )
+    yield from ((place, tls) for place, tls in found if tls is not None)
 
 
 class Stack(Model):
@@ -334,6 +372,7 @@ class Stack(Model):
             *self._reserved_name(),
             *self._unfit_ports(),
             *self._certificates_elsewhere(),
+            *self._unfit_for_several_servers(),
         )
         if problems:
             raise Disagreement(problems)
@@ -418,14 +457,29 @@ class Stack(Model):
         for name, environment in self.environments.items():
             if environment.edge.is_host:
                 continue
-            routes = enumerate(environment.edge.routes)
-            found = (
-                (("environments", name, "tls"), environment.tls),
-                *((("environments", name, "edge", "routes", index, "tls"), route.tls) for index, route in routes),
-            )
-            for place, tls in found:
-                if tls is not None and (tls.certificate or "").startswith("/"):
+            for place, tls in _tls_of(name, environment):
+                if (tls.certificate or "").startswith("/"):
                     yield place, "only the server's own Nginx finds a certificate by a whole path; give a name"
+
+    def _unfit_for_several_servers(self) -> Iterator[Problem]:
+        """Yield what cannot be whole where an environment has several servers, and what cannot be several."""
+        several = {name: one for name, one in self.environments.items() if len(one.servers) > 1}
+        for name, environment in several.items():
+            place, machines = ("environments", name), environment.machines
+            for index, server in enumerate(environment.servers):
+                if server == LOCAL:
+                    yield (*place, "server", index), "this machine cannot be one of several servers"
+                elif machines[index] in machines[:index]:
+                    yield (*place, "server", index), "the same server twice"
+            if environment.address is not None:
+                yield (*place, "address"), "it is that of one server; each of several is asked where ssh finds it"
+            for where, tls in _tls_of(name, environment):
+                if tls.acme is not None:
+                    yield where, "the ACME server may ask another of the servers; give one of your own (`certificate`)"
+        names = ", ".join(several)
+        for kind, fix in _EACH_ITS_OWN.items() if several else ():
+            for each in getattr(self, kind):
+                yield (kind, each), f"each server of {names} would have its own; {fix}"
 
     def _wrong_with_ports(self, environment: Environment, service: str, ports: tuple[int, ...]) -> Iterator[str]:
         if len(set(ports)) < len(ports):

@@ -65,6 +65,8 @@ class Wanted:
     routes: bytes | None = None
     """The Nginx file of the environment's foreign routes."""
     certificates: Certificates = field(default_factory=Certificates)
+    is_first: bool = True
+    """Whether the server is the only one, or the first of several: what is done once is done there."""
 
     def expected(self, scaled: Mapping[str, int]) -> dict[str, int]:
         """Return how many containers of each service there are to be; `scaled` is what `scale` asked for."""
@@ -86,10 +88,10 @@ def paths_written(wanted: Wanted, layout: Layout) -> tuple[PurePosixPath, ...]:
     )
 
 
-def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
+def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout, *, besides: str = "") -> Plan:
     """Decide how to get from what is observed to what is wanted.
 
-    The plan is empty when the current release is the wanted one and all of it serves.
+    The plan is empty when the current release is the wanted one and all of it serves, unless `besides` gives a reason.
     """
     release = wanted.release
     values = (observed.files[layout.current / ".env"] or b"", wanted.files[".env"].content)
@@ -103,6 +105,8 @@ def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     )
     if not why and _wants_seed(wanted, observed, layout):
         why = ("the databases were never seeded",)
+    if not why and besides:
+        why = (besides,)
     apart = (
         *certificate_reasons(wanted.certificates, observed, layout),
         *route_reasons(wanted.routes, observed, layout),
@@ -123,7 +127,7 @@ def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     warnings += tuple(overlap_warnings(wanted.stack, observed, release.id))
     changes = _changes(wanted, observed, layout)
     why = (*why, *apart, *left_behind(observed))
-    on_failure = tuple(hooks.on_failure(wanted.stack, wanted.environment, release.id))
+    on_failure = tuple(hooks.on_failure(wanted.stack, wanted.environment, release.id)) if wanted.is_first else ()
     return Plan("deploy", release.id, steps, why, serving(observed), warnings, changes, on_failure)
 
 
@@ -158,15 +162,8 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     if with_data:
         before = {name: observed.files[layout.data / name] for name in wanted.data_files}
         yield StartData(tuple(stack.data), wanted.data_files, before)
-    yield from hooks.before(stack, wanted.environment, release.id)
-    databases = tuple(name for name, service in stack.data.items() if service.engine == "postgres")
-    if databases:
-        yield BackUp(databases, stamp=release.id)
-    if stack.migrate is not None:
-        yield Migrate(release.id, timeout=seconds(stack.migrate.timeout))
-    yield from migration_checks(stack, release.id)
-    if stack.seed is not None and _wants_seed(wanted, observed, layout):
-        yield Seed(release.id, timeout=seconds(stack.seed.timeout))
+    if wanted.is_first:
+        yield from _once(wanted, observed, layout)
     if wanted.site is not None and tiers_after(observed):
         yield from measurements(stack, wanted.environment, release.id, observed)
     expected = wanted.expected(scale_after(observed))
@@ -183,7 +180,22 @@ def _steps(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]
     old, images = pruned((*there, succeeded), observed, keep=stack.deploy.keep, current=release.id)
     if old:
         yield Prune(old, images)
-    yield from hooks.after(stack, wanted.environment, release.id)
+    if wanted.is_first:
+        yield from hooks.after(stack, wanted.environment, release.id)
+
+
+def _once(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]:
+    """Yield what is done once, however many servers there are, before the release starts anywhere."""
+    release, stack = wanted.release, wanted.stack
+    yield from hooks.before(stack, wanted.environment, release.id)
+    databases = tuple(name for name, service in stack.data.items() if service.engine == "postgres")
+    if databases:
+        yield BackUp(databases, stamp=release.id)
+    if stack.migrate is not None:
+        yield Migrate(release.id, timeout=seconds(stack.migrate.timeout))
+    yield from migration_checks(stack, release.id)
+    if stack.seed is not None and _wants_seed(wanted, observed, layout):
+        yield Seed(release.id, timeout=seconds(stack.seed.timeout))
 
 
 def _wants_seed(wanted: Wanted, observed: Observed, layout: Layout) -> bool:

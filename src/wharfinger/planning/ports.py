@@ -39,29 +39,29 @@ class Use:
     """Whether Wharfinger makes it listen; the host's own Nginx listens where it likes."""
 
 
-def server_of(environment: Environment) -> str:
-    """Return the machine of an environment, whoever logs in there."""
-    return environment.server.removeprefix("ssh://").rpartition("@")[2]
-
-
 def uses(stack: Stack, locate: Locate) -> Iterator[Use]:
     """Yield every port that a stack declares, on all of its servers."""
     for name, environment in stack.environments.items():
-        target, server = Target(stack.name, name).name, server_of(environment)
-        keys: tuple[int | str, ...] = ("environments", name)
-        if stack.site is not None:
-            yield from _of_edge(environment, server, target, locate((*keys, "edge")))
-        for service, ports in environment.ports.items():
-            place = locate((*keys, "ports", service))
-            for slot, port in zip(SLOTS, ports, strict=False):
-                what = service if len(ports) == 1 else f"{service} ({slot})"
-                yield Use(server, port, LOOPBACK, what, f"{target} {what}", target, place)
-        for index, route in enumerate(environment.edge.routes):
-            host, _, port_text = route.to.rpartition(":")
-            if host in _LOCAL_NAMES:
-                place = locate((*keys, "edge", "routes", index, "to"))
-                what = f"route to {route.domain}"
-                yield Use(server, int(port_text), LOOPBACK, what, f"{target} {what}", target, place, listens=False)
+        for server in environment.machines:
+            yield from _of_environment(stack, name, server, locate)
+
+
+def _of_environment(stack: Stack, name: str, server: str, locate: Locate) -> Iterator[Use]:
+    target, environment = Target(stack.name, name).name, stack.environments[name]
+    keys: tuple[int | str, ...] = ("environments", name)
+    if stack.site is not None:
+        yield from _of_edge(environment, server, target, locate((*keys, "edge")))
+    for service, ports in environment.ports.items():
+        place = locate((*keys, "ports", service))
+        for slot, port in zip(SLOTS, ports, strict=False):
+            what = service if len(ports) == 1 else f"{service} ({slot})"
+            yield Use(server, port, LOOPBACK, what, f"{target} {what}", target, place)
+    for index, route in enumerate(environment.edge.routes):
+        host, _, port_text = route.to.rpartition(":")
+        if host in _LOCAL_NAMES:
+            place = locate((*keys, "edge", "routes", index, "to"))
+            what = f"route to {route.domain}"
+            yield Use(server, int(port_text), LOOPBACK, what, f"{target} {what}", target, place, listens=False)
 
 
 def _of_edge(environment: Environment, server: str, target: str, place: str) -> Iterator[Use]:
@@ -149,7 +149,7 @@ class Named:
 
     environment: str
     """STACK-ENVIRONMENT."""
-    server: str
+    servers: tuple[str, ...]
     place: str
     """Where it is declared, as `path:line:col`."""
     names: Mapping[tuple[str, str], str]
@@ -158,7 +158,7 @@ class Named:
 def shared_names(environments: Iterable[Named]) -> Iterator[Clash]:
     """Yield what two environments of a server would both call their own."""
     for first, second in itertools.combinations(environments, 2):
-        if first.server != second.server:
+        if set(first.servers).isdisjoint(second.servers):
             continue
         for kind, name in sorted(first.names.keys() & second.names.keys()):
             theirs, ours = first.names[kind, name], second.names[kind, name]

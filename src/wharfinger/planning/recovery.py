@@ -20,6 +20,7 @@ from wharfinger.steps.edge import StartEdge, Switch
 from wharfinger.steps.recovery import (
     CloseJournal,
     EndRun,
+    PointBack,
     RemoveRelease,
     RestoreReplicas,
     RestoreSite,
@@ -71,6 +72,8 @@ def recovery_steps(observed: Observed, layout: Layout, *, alone: bool = False) -
     if runs:
         hooks = tuple(run.release for run in runs if run.release is not None and "AfterHook" in run.begun)
         yield EndRun(tuple(dict.fromkeys(_touched(runs))), _began(runs, "StartData"), _backed_up(runs), hooks)
+    if any(run.moved_current(run.release) for run in runs):
+        yield PointBack(observed.current)
     yield from _traffic_back(observed, layout, alone=alone)
     started = (run.release for run in runs if run.release and not set(_STARTING).isdisjoint(run.begun))
     stale = stale_replicas(observed)

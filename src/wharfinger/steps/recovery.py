@@ -14,6 +14,7 @@ from wharfinger.console import Step as Shown
 from wharfinger.errors import StepFailed
 from wharfinger.model.release import Slot
 from wharfinger.steps import World
+from wharfinger.steps.releases import point_at
 from wharfinger.steps.replicas import keep_scale
 
 _OUTWAITED: Final = 10.0
@@ -56,6 +57,26 @@ class EndRun:
         databases.end_dumps(world.host, target, self.services)
         for release in self.hooks:  # what was killed is only the client
             world.runtime.end_once(release)
+
+    def undo(self, world: World) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointBack:
+    """Make the release of before current again: the new one was recorded here, and other servers came to nothing."""
+
+    release: str | None
+    tidies: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"make {self.release} current again" if self.release else "make no release current"
+
+    def run(self, world: World, shown: Shown) -> None:
+        """Point `current` at it."""
+        point_at(world, self.release)
 
     def undo(self, world: World) -> None:
         """Nothing."""

@@ -69,10 +69,15 @@ class Record:
 
     def undo(self, world: World) -> None:
         """Point `current` back."""
-        if self.previous is None:
-            world.host.remove(world.layout.current)
-        else:
-            world.host.link(world.layout.current, f"releases/{self.previous}")
+        point_at(world, self.previous)
+
+
+def point_at(world: World, release: str | None) -> None:
+    """Make a release the current one, or none."""
+    if release is None:
+        world.host.remove(world.layout.current)
+    else:
+        world.host.link(world.layout.current, f"releases/{release}")
 
 
 @dataclass(frozen=True, slots=True)

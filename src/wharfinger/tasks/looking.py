@@ -7,7 +7,7 @@ from pathlib import Path
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from wharfinger.tasks.running import AS_JSON, ENVIRONMENT, STACK, console, place, task
+from wharfinger.tasks.running import AS_JSON, ENVIRONMENT, SERVER, STACK, console, place, task
 
 
 @task(help={"env": ENVIRONMENT, "stack": STACK, "json": AS_JSON})
@@ -43,6 +43,7 @@ def health(c: Context, env: str, stack: str | None = None, json: bool = False) -
         "service": "a service or data service; may be repeated (default: all services)",
         "lines": "how many of the last lines",
         "follow": "go on as lines come",
+        "server": SERVER,
     },
 )
 def logs(
@@ -52,11 +53,12 @@ def logs(
     stack: str | None = None,
     lines: int = 100,
     follow: bool = False,
+    server: str = "",
 ) -> None:
     """Show the logs of the current release, or of data services."""
     from wharfinger import status as use_case
 
-    code = use_case.logs(place(c, stack, env), tuple(service), lines=lines, follow=follow)
+    code = use_case.logs(place(c, stack, env), tuple(service), lines=lines, follow=follow, on=server)
     if code:
         raise Exit(code=code)
 

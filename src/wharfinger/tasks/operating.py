@@ -7,7 +7,7 @@ import sys
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from wharfinger.tasks.running import ENVIRONMENT, STACK, console, place, task, words_after_dashes
+from wharfinger.tasks.running import ENVIRONMENT, SERVER, STACK, console, place, task, words_after_dashes
 
 _PLAN = "show the plan and stop"
 _YES = "do not ask"
@@ -77,14 +77,16 @@ def maintenance(c: Context, state: str, env: str, allow: list[str], stack: str |
 
 @task(
     name="exec",
-    help={"env": ENVIRONMENT, "stack": STACK, "service": "a service or data service"},
+    help={"env": ENVIRONMENT, "stack": STACK, "service": "a service or data service", "server": SERVER},
 )
-def execute(c: Context, env: str, service: str, stack: str | None = None) -> None:
+def execute(c: Context, env: str, service: str, stack: str | None = None, server: str = "") -> None:
     """Run what follows `--` in a container of the service; its exit code is this task's."""
     from wharfinger import executing
 
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
-    code = executing.run_inside(place(c, stack, env), service, words_after_dashes(c), interactive=interactive)
+    code = executing.run_inside(
+        place(c, stack, env), service, words_after_dashes(c), interactive=interactive, on=server
+    )
     if code:
         raise Exit(code=code)
 

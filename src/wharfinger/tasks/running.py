@@ -27,6 +27,7 @@ _READER_GONE = 128 + signal.SIGPIPE
 STACK = "name of the stack under stacks/ (default: invoke.yaml's)"
 ENVIRONMENT = "environment of the stack: local, staging, production, …"
 AS_JSON = "print JSON"
+SERVER = "which of several servers (default: the first)"
 
 
 def task(**options: Any) -> Callable[[Callable[..., Any]], Any]:

@@ -2,7 +2,8 @@
 
     python -m tests.integration.ssh.hitting "cut:started StartApp" deploy --env staging
 
-`cut` kills the process that holds the SSH connection, `kill` this one, `away` only says that this is another machine.
+`cut` kills the process that holds the SSH connection, `kill` this one, `fail` lets the step fail, `away` only says that
+this is another machine. Of several servers, `cut:started StartApp@vps2` means that line in the journal of that one.
 Nothing in the program knows of it: the one method that appends to a journal is called as always, and once the line is
 on the server's disk the hit follows.
 """
@@ -15,38 +16,39 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from wharfinger.cli import main
+from wharfinger.errors import WharfingerError
 from wharfinger.hosts.remote import RemoteHost
+from wharfinger.hosts.ssh import SshHost
 
 
-def _master() -> int:
-    """Return the process that holds the connection whose socket lies in this operator's folder."""
-    sockets = [
-        path
-        for path in Path(os.environ["XDG_RUNTIME_DIR"]).glob("wharfinger-*/*")
-        if not path.suffix and path.is_socket()
-    ]
-    asked = [("ssh", "-o", f"ControlPath={path}", "-O", "check", "anywhere") for path in sockets]
-    said = [subprocess.run(argv, capture_output=True, text=True, check=False, timeout=10).stderr for argv in asked]
-    (master,) = (int(text.partition("pid=")[2].partition(")")[0]) for text in said if "pid=" in text)
-    return master
+def _master(host: RemoteHost) -> int:
+    """Return the process that holds the connection to a server."""
+    assert isinstance(host, SshHost)
+    argv = ("ssh", "-o", f"ControlPath={host._way.control}", "-O", "check", "anywhere")
+    said = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=10).stderr
+    return int(said.partition("pid=")[2].partition(")")[0])
 
 
 def run(point: str, words: list[str]) -> None:
     """Run the command line, and hit."""
-    what, _, where = point.partition(":")
+    what, _, line_hit = point.partition(":")
+    where, _, server = line_hit.partition("@")
     append = RemoteHost.append
     hit: list[str] = []
 
     def and_hit(self: RemoteHost, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:
         append(self, path, line, awaited=awaited)
         facts = json.loads(line)
-        if not hit and where == f"{facts['event']} {facts.get('verb', '')}".strip():
+        meant = server in ("", self.name) and where == f"{facts['event']} {facts.get('verb', '')}".strip()
+        if not hit and meant:
             hit.append(where)
             assert self.is_reached()  # so that the line is on disk there
-            os.kill(os.getpid() if what == "kill" else _master(), signal.SIGKILL)
+            if what == "fail":
+                raise WharfingerError("it was hit")
+            os.kill(os.getpid() if what == "kill" else _master(self), signal.SIGKILL)
 
     if what == "away":
         socket.gethostname = lambda: "another-machine"

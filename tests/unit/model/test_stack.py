@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,70 @@ def test_the_servers_own_nginx_may_be_named_in_one_word() -> None:
 def test_a_stack_must_not_be_called_as_the_edges_folder() -> None:
     with pytest.raises(ValidationError, match="the edge's own folder"):
         sevra(name="edge")
+
+
+# Several servers
+
+
+def on_several(*servers: str, **sections: Any) -> Stack:
+    facts = {"server": list(servers), "domain": "shop.example.com", **sections.pop("environment", {})}
+    parts = {"data": None, "volumes": None, "services": {"api": {"image": "app", "port": 3000}}, **sections}
+    return sevra(**parts, environments={"production": facts})
+
+
+def test_an_environment_may_have_several_servers_each_with_all_of_the_stack() -> None:
+    found = on_several("deploy@web1", "deploy@web2").environments["production"]
+
+    assert (found.servers, found.machines, found.server) == (
+        ("deploy@web1", "deploy@web2"),
+        ("web1", "web2"),
+        "deploy@web1",
+    )
+    assert not found.is_local
+
+
+@pytest.mark.parametrize("servers", ["web1", ["web1", "web2"]])
+def test_servers_are_written_down_as_they_were_given(servers: str | list[str]) -> None:
+    described = on_several(*([servers] if isinstance(servers, str) else servers))
+
+    held = described.model_dump_json(by_alias=True, exclude_defaults=True)
+
+    assert json.loads(held)["environments"]["production"]["server"] == servers
+    assert Stack.model_validate_json(held) == described
+
+
+@pytest.mark.parametrize(
+    ("servers", "sections", "told"),
+    [
+        (["web1", "local"], {}, "production.server.1: this machine cannot be one of several servers"),
+        (["deploy@web1", "web1"], {}, "production.server.1: the same server twice"),
+        (
+            ["web1", "web2"],
+            {"data": {"db": {"engine": "postgres"}}},
+            "data.db: each server of production would have its",
+        ),
+        (
+            ["web1", "web2"],
+            {"volumes": {"uploads": {}}},
+            "volumes.uploads: each server of production would have its own",
+        ),
+        (["web1", "web2"], {"environment": {"tls": {"acme": {}}}}, "production.tls: the ACME server may ask another"),
+        (["web1", "web2"], {"environment": {"address": "192.0.2.7"}}, "production.address: it is that of one server"),
+        (
+            ["web1", "web2"],
+            {"environment": {"edge": {"routes": [{"domain": "a.b", "to": "x:1", "tls": {"acme": {}}}]}}},
+            "production.edge.routes.0.tls: the ACME server may ask another",
+        ),
+        ([], {}, "at least 1 item"),
+    ],
+)
+def test_what_several_servers_cannot_have_in_common_is_refused(
+    servers: list[str], sections: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        on_several(*servers, **sections)
+    assert told in str(caught.value)
+
+
+def test_a_certificate_of_ones_own_may_be_on_all() -> None:
+    assert on_several("web1", "web2", environment={"tls": {"certificate": "shop.example.com"}})

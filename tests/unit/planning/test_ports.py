@@ -120,6 +120,24 @@ def test_two_stacks_clash_too() -> None:
     assert set(found.between) == {"zenkar-production", "blog-live"}
 
 
+def test_an_environment_has_its_ports_on_each_of_its_servers_and_clashes_on_any() -> None:
+    """The first is a machine of its own; on the second there is another stack."""
+    servers = ["deploy@vps2.example.com", "deploy@vps.example.com"]
+    environments = {"live": {"server": servers, "domain": "b", "ports": {"web": [3000, 3100]}}}
+    services = {"web": {"image": "app", "port": 3000}}
+    other = stack("blog", services=services, data={}, volumes={}, environments=environments, site=None)
+
+    assert [(use.server, use.port) for use in table(other)] == [
+        ("vps2.example.com", 3000),
+        ("vps2.example.com", 3100),
+        ("vps.example.com", 3000),
+        ("vps.example.com", 3100),
+    ]
+    assert {clash.problem.partition(" of ")[2].partition(" ")[0] for clash in clashes(table(stack(), other))} == {
+        "vps.example.com"
+    }
+
+
 def test_the_hosts_own_nginx_is_one_for_all() -> None:
     hosts = stack().model_dump(by_alias=True)
     for name, environment in hosts["environments"].items():
@@ -167,7 +185,7 @@ def one(stack_name: str, environment: str, service: str) -> tuple[Stack, Layout]
 
 
 def named(described: Stack, layout: Layout) -> Named:
-    return Named(layout.target.name, "local", "here", names(described, layout))
+    return Named(layout.target.name, ("local",), "here", names(described, layout))
 
 
 def really(described: Stack, layout: Layout) -> set[tuple[str, str]]:
