@@ -84,7 +84,7 @@ def stacks(session: nox.Session, stack: str) -> None:
     ensure_stock_images(session)
     session.chdir(folder)
     session.run("mypy")
-    session.run("pytest", "-n", WAITING_WORKERS, "--dist", "loadfile", "tests", *session.posargs)
+    session.run("pytest", "-n", WAITING_WORKERS, "--dist", "worksteal", "tests", *session.posargs)
 
 
 @nox.session(venv_backend="uv")

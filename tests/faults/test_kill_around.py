@@ -81,7 +81,7 @@ def _killed_and_put_right(pebble: Deployment, points: str) -> None:
     assert serves(pebble) == after
 
 
-@pytest.mark.parametrize("points", ["kill:started StopFirst", *long("kill:done StopFirst", *RARE)])
+@pytest.mark.parametrize("points", long("kill:started StopFirst", "kill:done StopFirst", *RARE))
 def test_a_killed_deploy_leaves_nothing_of_what_is_rare(pebble: Deployment, points: str) -> None:
     if "Prune" in points:  # two releases, so that a third is one too many
         change(pebble)
@@ -163,7 +163,7 @@ def cases(task: str, points: tuple[str, ...], few: tuple[str, ...] = ()) -> list
     ("task", "point"),
     [
         *cases("scale web=2", WEB, ("done Switch",)),
-        *cases("scale worker=2", (*WORKER, "started StartMore+0.4"), ("done StartMore",)),
+        *cases("scale worker=2", (*WORKER, "started StartMore+0.4"), ()),
         *cases("scale web=1,worker=1", FEWER),
         *cases("restart", (*(f"{event} {verb}" for verb in ANEW for event in ("started", "done")),)),
         *cases("restart --service worker", (*RESTART, "started RetireReplicas+0.1")),

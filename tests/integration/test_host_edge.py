@@ -137,6 +137,7 @@ def test_a_site_that_nginx_refuses_is_put_back_byte_for_byte(pebble: Deployment,
     assert version(nginx, f"staging.{pebble.name}.localhost") == "one"
 
 
+@pytest.mark.long
 def test_an_nginx_that_does_not_include_our_sites_is_told_how(pebble: Deployment, nginx: OwnNginx) -> None:
     include = nginx.folder / "wharfinger.conf"
     before = include.read_bytes()

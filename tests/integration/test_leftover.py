@@ -51,11 +51,16 @@ def test_where_there_is_none_nobody_waits() -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_file_is_removed_if_it_holds_just_that(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    path.write_bytes(b"one")
+def test_a_file_is_removed_if_it_holds_just_that_and_what_is_empty_then_with_it(tmp_path: Path) -> None:
+    other = tmp_path / "stack" / "other" / "lock"
+    path = tmp_path / "stack" / "environment" / "lock"
+    for each in (other, path):
+        each.parent.mkdir(parents=True)
+        each.write_bytes(b"one")
     HOST.remove_if(PurePosixPath(path), b"two")
     assert path.read_bytes() == b"one"
     HOST.remove_if(PurePosixPath(path), b"one")
     HOST.remove_if(PurePosixPath(path), b"one")
+    assert list((tmp_path / "stack").iterdir()) == [other.parent]
+    HOST.remove_if(PurePosixPath(other), b"one")
     assert list(tmp_path.iterdir()) == []

@@ -155,6 +155,7 @@ def bucket(atlas: Deployment) -> Iterator[dict[str, str]]:
         docker("rm", "--force", "--volumes", name)
 
 
+@pytest.mark.long
 def test_with_a_bucket_uploads_are_kept_there_and_in_no_volume(atlas: Deployment, bucket: dict[str, str]) -> None:
     env_file = atlas.folder / ".env.local"
     env_file.write_text(env_file.read_text(encoding="utf-8") + dotenv.dump(bucket), encoding="utf-8")
