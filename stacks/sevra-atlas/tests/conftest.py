@@ -303,7 +303,11 @@ class Relay:
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
-        self.port = free_port()
+        # Bound for as long as the relay is there: while it is cut, nobody else's server may take its port.
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._held.bind(("127.0.0.1", 0))
+        self.port: int = self._held.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
         self.mend()
 
@@ -319,7 +323,7 @@ class Relay:
             "    r2, w2 = await asyncio.open_connection(sys.argv[2], int(sys.argv[3]))\n"
             "    await asyncio.gather(pump(r, w2), pump(r2, w), return_exceptions=True)\n"
             "async def main():\n"
-            "    server = await asyncio.start_server(serve, '127.0.0.1', int(sys.argv[1]))\n"
+            "    server = await asyncio.start_server(serve, '127.0.0.1', int(sys.argv[1]), reuse_port=True)\n"
             "    await server.serve_forever()\n"
             "asyncio.run(main())\n"
         )
@@ -333,6 +337,11 @@ class Relay:
         self._process.kill()
         self._process.wait(10)
 
+    def close(self) -> None:
+        """Be gone."""
+        self.cut()
+        self._held.close()
+
 
 @pytest.fixture
 def relay() -> Iterator[Callable[[str], tuple[Relay, str]]]:
@@ -344,7 +353,7 @@ def relay() -> Iterator[Callable[[str], tuple[Relay, str]]]:
             assert parts.hostname
             assert parts.port
             made = Relay(parts.hostname, parts.port)
-            stack.callback(made.cut)
+            stack.callback(made.close)
             user = f"{parts.username}:{parts.password}@" if parts.username else ""
             return made, urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{made.port}"))
 
