@@ -19,9 +19,10 @@ from wharfinger.host_edge import HostEdge
 from wharfinger.hosts import Host
 from wharfinger.hosts.local import LocalHost
 from wharfinger.hosts.ssh import SshHost, way_to
+from wharfinger.model.environment import Environment
 from wharfinger.model.release import Layout
 from wharfinger.model.sandbox import Sandbox
-from wharfinger.model.stack import Environment, Stack
+from wharfinger.model.stack import Stack
 from wharfinger.project import Place
 from wharfinger.runtimes.compose import ComposeRuntime
 from wharfinger.steps import World

@@ -12,9 +12,10 @@ from typing import Any
 from wharfinger import dotenv, stackfile
 from wharfinger.commands.sandbox import address_in
 from wharfinger.errors import UsageError
+from wharfinger.model.environment import Environment
 from wharfinger.model.release import Layout, Target
 from wharfinger.model.sandbox import Sandbox
-from wharfinger.model.stack import Environment, Stack
+from wharfinger.model.stack import Stack
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from typing import Any, Final
 import pytest
 
 from wharfinger import assets
+from wharfinger.model.environment import Environment
 from wharfinger.model.release import Live
 from wharfinger.model.site import Site
-from wharfinger.model.stack import Environment
 from wharfinger.model.tls import Tls, Wish
 from wharfinger.rendering.routes import SERVER_ITSELF, render_routes
 from wharfinger.rendering.site import live_default, render_site

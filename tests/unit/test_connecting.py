@@ -10,7 +10,7 @@ from tests.examples import sevra
 
 from wharfinger.commands import sandbox
 from wharfinger.connecting import way_of
-from wharfinger.model.stack import Environment
+from wharfinger.model.environment import Environment
 from wharfinger.project import Place
 
 

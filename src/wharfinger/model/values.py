@@ -10,7 +10,15 @@ import textwrap
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+)
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
 _UNIT_SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -97,6 +105,8 @@ Duration = Annotated[str, AfterValidator(_checked_duration)]
 
 Size = Annotated[str, AfterValidator(_checked_size)]
 """A number of bytes as the Compose Specification writes it: `512k`, `64m`, `2g`."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*$", max_length=40)]
 """A name that is safe as a Compose service, a DNS label's part and a folder."""

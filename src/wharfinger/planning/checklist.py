@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from wharfinger.facts import Observed
 from wharfinger.health import Address
 from wharfinger.model.checks import AnyCheck, Check, LatencyCheck
-from wharfinger.model.stack import Environment, Stack
+from wharfinger.model.environment import Environment
+from wharfinger.model.stack import Stack
 from wharfinger.model.values import seconds
 from wharfinger.steps.verify import CheckMigrations, Measure, Verify
 

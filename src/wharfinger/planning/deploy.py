@@ -10,8 +10,9 @@ from typing import Final
 
 from wharfinger.facts import Observed
 from wharfinger.hosts import File
+from wharfinger.model.environment import Environment
 from wharfinger.model.release import Layout, Live, Release, other_slot
-from wharfinger.model.stack import Environment, Stack
+from wharfinger.model.stack import Stack
 from wharfinger.model.values import seconds
 from wharfinger.planning import Plan, hooks
 from wharfinger.planning.certificates import Certificates, certificate_reasons, certificate_steps

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from wharfinger.model.environment import Environment
 from wharfinger.model.hooks import Hook
-from wharfinger.model.stack import Environment, Stack
+from wharfinger.model.stack import Stack
 from wharfinger.model.values import seconds
 from wharfinger.steps import Step
 from wharfinger.steps.hooks import AfterHook, BeforeHook, FailureHook

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from wharfinger.model.environment import Environment
 from wharfinger.model.release import SLOTS, Layout, Target
-from wharfinger.model.stack import Environment, Stack
+from wharfinger.model.stack import Stack
 from wharfinger.rendering.services import data_name
 
 LOOPBACK: Final = "127.0.0.1"

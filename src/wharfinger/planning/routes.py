@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from wharfinger.facts import Observed
+from wharfinger.model.environment import Environment
 from wharfinger.model.release import Layout
-from wharfinger.model.stack import Environment
 from wharfinger.planning.changes import file_changes
 from wharfinger.planning.recovery import routes_in_doubt
 from wharfinger.steps.edge import PutRoutes

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from wharfinger import assets, dotenv
+from wharfinger.model.environment import Environment
 from wharfinger.model.release import Layout
-from wharfinger.model.stack import Environment, Stack
+from wharfinger.model.stack import Stack
 from wharfinger.rendering.compose import render_app_tier, render_data_tier
 from wharfinger.rendering.host_site import main_file, render_host_site
 from wharfinger.rendering.routes import render_routes

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from wharfinger.model.stack import Environment, ForeignRoute
+from wharfinger.model.environment import Environment, ForeignRoute
 from wharfinger.model.tls import Wish
 from wharfinger.model.values import seconds
 from wharfinger.rendering.site import nginx_size, nginx_time

@@ -12,7 +12,8 @@ from tests.examples import sevra
 
 from wharfinger import stackfile
 from wharfinger.model.checks import Check, LatencyCheck, LogCheck
-from wharfinger.model.stack import Environment, Redis, Service, Stack
+from wharfinger.model.environment import Environment
+from wharfinger.model.stack import Redis, Service, Stack
 
 WORKED = sorted((Path(__file__).parents[3] / "stacks").glob("*/stack.yaml"))
 

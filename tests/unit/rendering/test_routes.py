@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from wharfinger.model.stack import Environment
+from wharfinger.model.environment import Environment
 from wharfinger.model.tls import Wish
 from wharfinger.rendering.routes import listens, render_routes
 from wharfinger.rendering.templates import Templates
