@@ -65,7 +65,8 @@ def recovered(deployment: Deployment, how: str, *, containers: Collection[str] =
     ran = deployment.wharfinger("recover", "--env", "local")
     assert "was cut off" in ran.stderr
     assert f"and is {how}" in ran.stderr
-    assert remains(deployment, release=current(deployment), containers=containers) == []
+    left = remains(deployment, release=current(deployment), containers=containers)
+    assert left == [], left
     assert processes(deployment) == []
     assert "nothing to recover" in deployment.wharfinger("recover", "--env", "local").stderr
 
@@ -137,6 +138,9 @@ def visitors(deployment: Deployment) -> Iterator[Visitors]:
     finally:
         stop.set()
         thread.join()
+        if found.failures:
+            lines = docker("logs", "--tail", "5000", f"{deployment.edge}-nginx-1").splitlines()
+            found.failures += [line for line in lines if '"status":50' in line]
 
 
 def journal(deployment: Deployment, *, last: int = 0) -> list[dict[str, Any]]:
