@@ -13,6 +13,17 @@ _CONTROL: Final = (*_ASK, "--fail")
 _SWITCHED_WITHIN: Final = 25
 _OPEN: Final = ("01", "02")  # established, or about to be: linux/include/net/tcp_states.h
 _LOOKS_A_SECOND: Final = 5
+# Nginx lets old workers take requests for a tenth of a second beside the new ones, which may know other addresses.
+_AND_AWAIT_NEW_WORKERS: Final = """\
+old=$(grep -lsz '^nginx: worker process$' /proc/[0-9]*/cmdline)
+"$0" "$@" || exit
+turns=200
+while [ -n "$old" ] && grep -qsz '^nginx: worker process$' $old; do
+    [ "$turns" -gt 0 ] || { echo "the old workers still take requests" >&2; exit 1; }
+    sleep 0.05
+    turns=$((turns - 1))
+done
+"""
 # In the container, since to begin a process there takes the processor longer than a hundred looks.
 _AWAIT_QUIET: Final = """\
 turns=$1
@@ -34,8 +45,12 @@ def test(container: str) -> tuple[str, ...]:
 
 
 def reload(container: str) -> tuple[str, ...]:
-    """Make the serving Nginx take up the configuration that lies on disk."""
-    return ("docker", "exec", container, "nginx", "-c", _CONFIGURATION, "-s", "reload")
+    """Make the serving Nginx take up the configuration that lies on disk; fails where it has not after ten seconds.
+
+    Once it is done no worker with the old one takes a request any more: what is asked then is answered by the new one.
+    """
+    told = ("nginx", "-c", _CONFIGURATION, "-s", "reload")
+    return ("docker", "exec", container, "sh", "-c", _AND_AWAIT_NEW_WORKERS, *told)
 
 
 def server_names(folder: str) -> tuple[str, ...]:

@@ -223,3 +223,17 @@ def test_a_candidate_that_nginx_refuses_touches_nothing_that_runs(edge: Edge) ->
     edge.exec("nginx", "-t", "-q", "-c", f"{IN_CONTAINER}/nginx.conf")
     edge.switch(GREEN)
     assert edge.get("/", headers=SIGNED_IN).body.startswith("green ")
+
+
+def taking_requests(edge: Edge) -> set[str]:
+    """Return the workers of Nginx that are not shutting down."""
+    return set(edge.exec("sh", "-c", "grep -lsz '^nginx: worker process$' /proc/[0-9]*/cmdline").stdout.split())
+
+
+def test_once_a_reload_is_done_only_new_workers_take_requests(edge: Edge) -> None:
+    """For a while both would, and a switch could be tried on those whose addresses nobody uses any more."""
+    before = taking_requests(edge)
+    run(*commands.reload(edge.container))
+    after = taking_requests(edge)
+    assert after
+    assert not before & after
