@@ -143,12 +143,17 @@ def faults(session: nox.Session) -> None:
     """Everything that can go wrong in a deploy, a kill at every step of one, and all other tests that take long."""
     ensure_stock_images(session)
     kills = ("tests/faults/test_kill_points.py", "tests/faults/test_kill_around.py")
-    others = ("tests/faults", *(f"--ignore={path}" for path in kills))
+    # Apart from those that restart the engine of a server that they share.
+    servers = "tests/integration/test_several_servers.py"
+    others = ("tests/faults", servers, *(f"--ignore={path}" for path in kills))
+    # Whole files: what is long builds here and there on what comes before it.
+    files = (path for path in map(str, sorted(ROOT.glob("tests/*/**/test_*.py"))) if "faults" not in path)
+    long = [path for path in files if not path.endswith(servers) and "mark.long" in Path(path).read_text("utf-8")]
     none = [0, 5] if session.posargs else [0]  # what was asked for may be in one of them only
     for words in (
         ("--dist", "load", *kills),  # many short tests of one file: each worker has a deployment of its own
         ("--dist", "loadfile", *others),
-        ("--dist", "loadfile", "-m", "long", "tests/integration", "tests/load"),
+        ("--dist", "loadfile", *long),
     ):
         session.run("pytest", "-n", WAITING_WORKERS, *words, *session.posargs, success_codes=none)
 

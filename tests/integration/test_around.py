@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.faults.killing import wait_for_edge
 from tests.integration.deployments import PEBBLE, Deployment, docker
 from tests.integration.load import Load, load_on
 
@@ -159,7 +160,7 @@ def closed(pebble: Deployment) -> Iterator[Deployment]:
 
 @pytest.mark.long
 def test_maintenance_begins_and_ends_without_a_lost_connection(pebble: Deployment) -> None:
-    with load_on(pebble) as load, load_on(pebble, "/health", rate=20) as watched:
+    with load_on(pebble) as load, load_on(pebble, "/health", rate=100) as watched:
         pebble.wharfinger("maintenance", "on", "--env", "local")
         refused = pebble.request("/any", method="POST", body=b"x" * 100_000)
         pebble.wharfinger("maintenance", "off", "--env", "local")
@@ -181,6 +182,7 @@ def test_maintenance_survives_a_deploy_and_a_restart_of_the_edge(closed: Deploym
     assert not load.failed
     assert set(load.answered) == {503}
     docker("restart", f"{closed.edge}-nginx-1")
+    wait_for_edge(closed)
     assert closed.wharfinger("health", "--env", "local").status == 0
     assert closed.request("/").status == 503
     assert closed.status()["maintenance"] == {"allow": []}
