@@ -203,13 +203,13 @@ OPENING = ("started OpenSite", "remove NAME.maintenance", "remove NAME.html", "d
 
 @pytest.mark.parametrize(("state", "point"), [*cases("on", CLOSING, ("write NAME.html",)), *cases("off", OPENING)])
 def test_a_killed_maintenance_is_settled(pebble: Deployment, state: str, point: str) -> None:
-    point = point.replace("NAME", f"{pebble.name}-local")
+    point, containers = point.replace("NAME", f"{pebble.name}-local"), replicas(pebble)
     if state == "off":
         pebble.wharfinger("maintenance", "on", "--env", "local")
     assert killing.hit(pebble, f"kill:{point}", "maintenance", state, "--env", "local").returncode == -9
     assert "was cut off" in pebble.wharfinger("status", "--env", "local").stderr
     written = point.startswith(("done", "remove")) or point.endswith(".maintenance")
-    recovered(pebble, "finished" if written else "reverted", containers=CONTAINERS)
+    recovered(pebble, "finished" if written else "reverted", containers=containers)
     closed = pebble.status()["maintenance"] is not None
     assert pebble.request("/").status == (503 if closed else 200)
     docker("restart", f"{pebble.edge}-nginx-1")
@@ -217,4 +217,4 @@ def test_a_killed_maintenance_is_settled(pebble: Deployment, state: str, point: 
     assert pebble.request("/").status == (503 if closed else 200), "and so it stays"
     pebble.wharfinger("maintenance", "off", "--env", "local")
     assert pebble.request("/").status == 200
-    assert killing.remains(pebble, release=current(pebble), containers=CONTAINERS) == []
+    assert killing.remains(pebble, release=current(pebble), containers=containers) == []
