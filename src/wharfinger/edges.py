@@ -91,4 +91,4 @@ class AnyEdge(Protocol):
     def await_quiet(
         self, project: str, *, within: float, note: Callable[[str], None], only: Collection[str] | None = None
     ) -> None:
-        """Return once Nginx holds no connection to a project's containers (or to some), or after `within` seconds."""
+        """Return once Nginx is done with a project's containers (or with some), or after `within` seconds."""
