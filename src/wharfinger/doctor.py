@@ -150,10 +150,10 @@ def _certificates(place: Place, server: Server) -> Iterator[Finding]:
         mends = {
             "acme": f"invoke certs.renew --env {env} says why it was not renewed",
             "local": f"invoke deploy --env {env} issues a new one",
+            "own": f"invoke certs.put --env {env} --folder FOLDER puts a newer one there",
         }
-        fix = mends.get(
-            sources.get(one.name, "own"), f"invoke certs.put --env {env} --folder FOLDER puts a newer one there"
-        )
+        elsewhere = "renew it there (certbot renew), and let the server's own Nginx load it (nginx -s reload)"
+        fix = elsewhere if place.environment.edge.is_host else mends[sources.get(one.name, "own")]
         yield Finding("certificate", fine=False, seen=warning or one.name, fix=fix)
 
 
