@@ -14,12 +14,12 @@ TOOLS = {name: f"/usr/bin/{name}" for name in ("nginx", "curl", "openssl", "sudo
 RUNS = TOOLS | {"includes": "1", "may-reload": "yes", "nginx-runs": "812 813", "nginx-enabled": "enabled"}
 
 
-def titles(command: tuple[str, ...] = BY_SUDO, *, user: str = "deploy", **facts: str) -> list[str]:
+def titles(facts: dict[str, str], command: tuple[str, ...] = BY_SUDO, *, user: str = "deploy") -> list[str]:
     return [change.title for change in plan_own_nginx(Found(READY | facts, "vps1"), command, user=user, sites=SITES)]
 
 
 def test_a_server_without_one_gets_everything() -> None:
-    assert titles() == [
+    assert titles({}) == [
         "install curl openssl nginx sudo",
         f"let Nginx include {SITES}/*.conf",
         "let deploy test and reload Nginx, and nothing else of it",
@@ -28,7 +28,7 @@ def test_a_server_without_one_gets_everything() -> None:
 
 
 def test_one_that_includes_our_sites_already_needs_nothing() -> None:
-    assert titles(**RUNS) == []
+    assert titles(RUNS) == []
 
 
 @pytest.mark.parametrize(
@@ -42,17 +42,17 @@ def test_one_that_includes_our_sites_already_needs_nothing() -> None:
     ],
 )
 def test_only_what_is_missing_is_done(facts: dict[str, str], change: str) -> None:
-    assert titles(**(RUNS | facts)) == [change]
+    assert titles(RUNS | facts) == [change]
 
 
 def test_without_an_init_system_it_only_has_to_run() -> None:
-    assert titles(**(RUNS | {"systemd": "", "nginx-enabled": ""})) == []
+    assert titles(RUNS | {"systemd": "", "nginx-enabled": ""}) == []
 
 
 def test_root_and_who_calls_it_without_sudo_need_no_leave() -> None:
-    assert titles(user="root", **(RUNS | {"may-reload": ""})) == []
-    assert titles(("nginx",), **(RUNS | {"may-reload": "", "sudo": ""})) == []
+    assert titles(RUNS | {"may-reload": ""}, user="root") == []
+    assert titles(RUNS | {"may-reload": "", "sudo": ""}, ("nginx",)) == []
 
 
 def test_one_that_runs_otherwise_is_left_to_who_runs_it() -> None:
-    assert titles(("docker", "exec", "proxy", "nginx")) == ["install curl openssl"]
+    assert titles({}, ("docker", "exec", "proxy", "nginx")) == ["install curl openssl"]
