@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 from wharfinger.errors import NotReady
+from wharfinger.hosts.unix_http import UnixConnection
 
 _TIMEOUT: Final = 30.0
 _STATE: Final = ("Status", "ExitCode", "StartedAt", "FinishedAt")
-
-
-class _Socket(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_TIMEOUT)
-        self.sock.connect(self._path)
 
 
 def inspected(engine: str, labels: Sequence[str], *, host: str) -> tuple[Mapping[str, Any], ...]:
@@ -33,7 +20,7 @@ def inspected(engine: str, labels: Sequence[str], *, host: str) -> tuple[Mapping
 
     `engine` is its Unix socket. Raises NotReady where it does not answer.
     """
-    connection = _Socket(engine)
+    connection = UnixConnection(engine, timeout=_TIMEOUT)
     try:
         filters = quote(json.dumps({"label": list(labels)}))
         listed = _asked(connection, f"/containers/json?all=1&filters={filters}") or ()
@@ -45,7 +32,7 @@ def inspected(engine: str, labels: Sequence[str], *, host: str) -> tuple[Mapping
         connection.close()
 
 
-def _asked(connection: _Socket, path: str) -> Any:
+def _asked(connection: UnixConnection, path: str) -> Any:
     connection.request("GET", path)
     answer = connection.getresponse()
     body = answer.read()
