@@ -221,10 +221,8 @@ def test_a_certificate_that_ends_soon_is_told_of(
     assert (told or "") in heard.said
 
 
-def test_of_several_servers_each_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of them has another release, so there is none that all serve."""
-    hosts = [on(monkeypatch, *EVERYTHING), on(monkeypatch, *EVERYTHING)]
-    hosts[1].links[LAYOUT.current] = f"releases/{OLDER}"
+def on_all(monkeypatch: pytest.MonkeyPatch, *hosts: RecordingHost) -> Place:
+    """Return a place whose environment is on `web1` and `web2`, which are these."""
     environment = STACK.environments["local"].model_copy(update={"servers": ("web1", "web2")})
     place = dataclasses.replace(PLACE, stack=STACK.model_copy(update={"environments": {"local": environment}}))
 
@@ -233,6 +231,14 @@ def test_of_several_servers_each_is_told_of(monkeypatch: pytest.MonkeyPatch) -> 
         yield tuple(server(host, RecordingEngine(*EVERYTHING)) for host in hosts)
 
     monkeypatch.setattr(status, "connect_all", connect_all)
+    return place
+
+
+def test_of_several_servers_each_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them has another release, so there is none that all serve."""
+    hosts = [on(monkeypatch, *EVERYTHING), on(monkeypatch, *EVERYTHING)]
+    hosts[1].links[LAYOUT.current] = f"releases/{OLDER}"
+    place = on_all(monkeypatch, *hosts)
     heard, as_json = Heard(), Heard()
 
     status.status(place, heard.console, as_json=False)
@@ -263,14 +269,7 @@ class Away(RecordingHost):
 
 def test_of_several_servers_one_that_is_away_is_named_and_the_others_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     hosts = [on(monkeypatch, *EVERYTHING), Away()]
-    environment = STACK.environments["local"].model_copy(update={"servers": ("web1", "web2")})
-    place = dataclasses.replace(PLACE, stack=STACK.model_copy(update={"environments": {"local": environment}}))
-
-    @contextmanager
-    def connect_all(_: Place) -> Iterator[tuple[Server, ...]]:
-        yield tuple(server(host, RecordingEngine(*EVERYTHING)) for host in hosts)
-
-    monkeypatch.setattr(status, "connect_all", connect_all)
+    place = on_all(monkeypatch, *hosts)
     heard, as_json = Heard(), Heard()
 
     for told, json_wanted in ((heard, False), (as_json, True)):
