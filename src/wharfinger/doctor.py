@@ -113,6 +113,8 @@ def _clock(host: Host) -> Finding:
 def _ports(place: Place, server: Server) -> Iterator[Finding]:
     observed = observe(server.host, server.engine, server.edge, server.layout, ())
     ports = [place.environment.http_port] + ([place.environment.https_port] if place.environment.tls else [])
+    if place.environment.edge.is_host and observed.current is None:
+        ports = ports[:1]  # where HTTPS is, our site may be the first that listens
     for port in ports:
         if place.environment.edge.is_host:
             there = port in observed.ports_taken

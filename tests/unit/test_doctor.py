@@ -1,4 +1,4 @@
-"""What `doctor` says of certificates, and how each is mended."""
+"""What `doctor` says of certificates and ports, and how each is mended."""
 
 from __future__ import annotations
 
@@ -29,6 +29,25 @@ OF_OWN_NGINX = (
 PORTS = {"api": [3000, 3100], "worker": [3001, 3101]}
 
 
+def examined(monkeypatch: pytest.MonkeyPatch, host: RecordingHost, place: Place) -> list[dict[str, Any]]:
+    """Return what is said of a host that has an engine and all stock images."""
+    host.answer("docker", "version", stdout="26.1.5")
+    host.answer("docker", "image", "inspect", stdout=f"{json.dumps(stock_images.STOCK)}\t\n")
+    host.answer("docker", "info", stdout=json.dumps(datetime.now(UTC).isoformat()))
+
+    @contextmanager
+    def connect_all(place: Place) -> Iterator[tuple[Server, ...]]:
+        made = server(host)
+        yield (Server(host, made.engine, made.edge, made.layout, place, here=host),)
+
+    monkeypatch.setattr(doctor, "connect_all", connect_all)
+    heard = Heard()
+    with contextlib.suppress(NotReady):  # much else may be amiss in memory
+        doctor.examine(place, heard.console, as_json=True)
+    found: list[dict[str, Any]] = json.loads(heard.data)
+    return found
+
+
 @pytest.mark.parametrize(
     ("environment", "site", "mend"),
     [
@@ -52,22 +71,32 @@ def test_a_certificate_is_to_be_mended_from_three_weeks_before_its_end(
 ) -> None:
     chain, _ = Authority(tmp_path).issue((DOMAIN,), datetime.now(UTC) - timedelta(days=age))
     stack = sevra(environments={"local": {"server": "local", "domain": DOMAIN, **environment}})
-    place, heard = Place(tmp_path, tmp_path, stack, "local"), Heard()
     host = RecordingHost({LAYOUT.site: site, LAYOUT.chain("mine"): chain})
-    host.answer("docker", "version", stdout="26.1.5")
-    host.answer("docker", "image", "inspect", stdout=f"{json.dumps(stock_images.STOCK)}\t\n")
-    host.answer("docker", "info", stdout=json.dumps(datetime.now(UTC).isoformat()))
     host.answer("openssl", "s_client", stdout=chain.decode())
 
-    @contextmanager
-    def connect_all(place: Place) -> Iterator[tuple[Server, ...]]:
-        made = server(host)
-        yield (Server(host, made.engine, made.edge, made.layout, place, here=host),)
+    looked = examined(monkeypatch, host, Place(tmp_path, tmp_path, stack, "local"))
 
-    monkeypatch.setattr(doctor, "connect_all", connect_all)
-    with contextlib.suppress(NotReady):  # much else may be amiss in memory
-        doctor.examine(place, heard.console, as_json=True)
-
-    (found,) = (each for each in json.loads(heard.data) if each["name"] == "certificate")
+    (found,) = (each for each in looked if each["name"] == "certificate")
     assert found["fine"] == fine
     assert (mend in found["fix"]) != fine
+
+
+@pytest.mark.parametrize(("deployed", "ports"), [(False, {"port 80"}), (True, {"port 80", "port 443"})])
+def test_the_servers_own_nginx_need_not_listen_for_https_before_our_site_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, deployed: bool, ports: set[str]
+) -> None:
+    environment = {
+        "server": "vps1",
+        "domain": DOMAIN,
+        "edge": "host",
+        "tls": {"certificate": "/c/mine"},
+        "ports": PORTS,
+    }
+    stack = sevra(environments={"local": environment})
+    host = RecordingHost()
+    if deployed:
+        host.links[LAYOUT.current] = "releases/20261120143000"
+
+    looked = examined(monkeypatch, host, Place(tmp_path, tmp_path, stack, "local"))
+
+    assert {each["name"] for each in looked if each["name"].startswith("port")} == ports
