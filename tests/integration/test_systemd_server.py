@@ -70,18 +70,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdServer]:
     docker("network", "create", name)  # of its own, so that it keeps its address
     try:
         docker(
-            *(
-                "run",
-                "--detach",
-                "--name",
-                name,
-                "--network",
-                name,
-                *CAPABILITIES,
-                *UNCONFINED,
-                "--cgroupns",
-                "private",
-            ),
+            *("run", "--detach", "--name", name, "--network", name),
+            *(*CAPABILITIES, *UNCONFINED, "--cgroupns", "private"),
             *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec", "--volume", "/var/lib/docker"),
             *("--volume", f"{folder / 'key.pub'}:/etc/ssh/authorized_keys:ro", IMAGE),
         )
@@ -99,6 +89,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdServer]:
     finally:
         subprocess.run(("docker", "rm", "--force", "--volumes", name), capture_output=True, check=False, timeout=60)
         docker("network", "rm", name)
+        docker("image", "rm", IMAGE)
 
 
 @pytest.fixture(scope="module")
