@@ -14,6 +14,7 @@ from wharfinger import health
 from wharfinger.console import Step as Shown
 from wharfinger.engine import Container
 from wharfinger.errors import StepFailed
+from wharfinger.facts import in_the_background
 from wharfinger.hosts import File, Host
 from wharfinger.model.checks import AnyCheck, Check, Latency, LatencyCheck, LogCheck
 from wharfinger.model.values import seconds
@@ -104,7 +105,7 @@ class Verify:
 
     def run(self, world: World, shown: Shown) -> None:
         """Run every check, then see that the containers which were healthy at its begin still are the same."""
-        before = world.runtime.app_containers(self.release)
+        before = in_the_background(lambda: world.runtime.app_containers(self.release))
         failures: list[str] = []
         # Logs come last: requests make them.
         for check in sorted(self.checks, key=lambda check: isinstance(check, LogCheck)):
@@ -112,7 +113,7 @@ class Verify:
             passed, seen, details = self._outcome(check, world)
             shown.found(check.name, passed=passed, seen=seen)
             failures += () if passed else [f"{check.name}: {seen}", *details]
-        died = self._died_since(before, world, suspected=bool(failures))
+        died = self._died_since(before(), world, suspected=bool(failures))
         seen = "; ".join(died) or f"{sum(self.expected.values())} still healthy"
         shown.found(_STILL_HEALTHY, passed=not died, seen=seen)
         failures += (f"{_STILL_HEALTHY}: {one}" for one in died)

@@ -16,7 +16,7 @@ from tests.integration.ssh.servers import SshServer
 
 SESSIONS = 1
 """Commands that a shell of the server ran."""
-WAITS = 30
+WAITS = 19
 """Questions that could only be asked once the one before was answered, to the host and to its engine together."""
 
 
@@ -47,18 +47,20 @@ def test_a_deploy_of_one_changed_service_goes_to_and_fro_few_times(
 ) -> None:
     staged.deploy()
     staged.edit("app.py", 'VERSION = "one"', 'VERSION = "two"')
+    vps.relay.delay = 0.01  # what is asked at once is under way at once then, however busy this machine is
 
     counted = deploy(staged, tmp_path / "counted.json")
+    vps.relay.delay = 0.0
 
     assert counted["sessions"] == SESSIONS
     assert len(waits(counted)) <= WAITS, "\n".join(waits(counted))
 
 
 @pytest.mark.long
-def test_a_way_of_30_ms_adds_about_a_second(staged: Deployment, vps: SshServer, tmp_path: Path) -> None:
-    """As long as what waits for an answer does so as few times as above; the fastest of three counts."""
+def test_a_way_of_30_ms_adds_less_than_a_second(staged: Deployment, vps: SshServer, tmp_path: Path) -> None:
+    """As long as what waits for an answer does so as few times as above; the fastest of five counts."""
     taken: dict[float, list[float]] = {0.0: [], 0.015: []}
-    for number in range(6):
+    for number in range(10):
         vps.relay.delay = (0.0, 0.015)[number % 2]
         version = f'VERSION = "{tmp_path.name}-{number}"'
         path = staged.folder / "app.py"
@@ -66,4 +68,4 @@ def test_a_way_of_30_ms_adds_about_a_second(staged: Deployment, vps: SshServer, 
         taken[vps.relay.delay].append(deploy(staged, tmp_path / "counted.json")["seconds"])
     vps.relay.delay = 0.0
 
-    assert min(taken[0.015]) - min(taken[0.0]) < 2.0, taken
+    assert min(taken[0.015]) - min(taken[0.0]) < 1.0, taken
