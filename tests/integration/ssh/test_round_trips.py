@@ -16,7 +16,7 @@ from tests.integration.ssh.servers import SshServer
 
 SESSIONS = 1
 """Commands that a shell of the server ran."""
-WAITS = 19
+WAITS = 18
 """Questions that could only be asked once the one before was answered, to the host and to its engine together."""
 
 
