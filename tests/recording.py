@@ -38,7 +38,7 @@ EDGE_PROJECT: Final = "wharfinger-edge"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command is answered that holds all of `words`, in that order."""
+    """What a command or a question is answered that holds all of `words`, in that order."""
 
     words: tuple[str, ...]
     status: int = 0
@@ -55,7 +55,7 @@ class Answer:
 class RecordingHost:
     """A `Host` whose files are a dict; every command succeeds in silence unless an answer fits it.
 
-    `calls` gets ("run", argv) and (verb, path) for whatever changes something.
+    `calls` gets ("run", argv), ("ask", method, path, body) and (verb, path) for whatever changes something.
     """
 
     def __init__(
@@ -83,10 +83,15 @@ class RecordingHost:
         """The commands that were run, in order."""
         return [call[1] for call in self.calls if call[0] == "run"]
 
+    @property
+    def asked(self) -> list[tuple[str, ...]]:
+        """What was asked over Unix sockets, in order: method, path and body."""
+        return [call[1:] for call in self.calls if call[0] == "ask"]
+
     def answer(
         self, *words: str, status: int = 0, stdout: str = "", stderr: str = "", error: BaseException | None = None
     ) -> None:
-        """Script the answer to commands that hold these words, in this order; the last one scripted wins."""
+        """Script the answer to commands and questions that hold these words, in this order; the last one wins."""
         self.answers.insert(0, Answer(words, status, stdout, stderr, error))
 
     def run(
@@ -120,6 +125,17 @@ class RecordingHost:
         content = self.run(argv, timeout=timeout).stdout.encode()
         self.files[path] = File(content, mode)
         return len(content), "0" * 64
+
+    def ask(
+        self, socket: PurePosixPath, method: str, path: str, body: bytes = b"", *, timeout: float
+    ) -> tuple[int, str]:
+        """Record a question and give its answer, which is an empty 200 unless one fits its words; see `Host.ask`."""
+        words = (method, path, body.decode())
+        self.calls.append(("ask", *words))
+        found = next((answer for answer in self.answers if answer.fits(words)), Answer(()))
+        if found.error is not None:
+            raise found.error
+        return found.status or 200, found.stdout
 
     def left_running(self, words: Sequence[tuple[str, ...]], *, within: float, end: bool = False) -> tuple[str, ...]:
         """Find no process."""

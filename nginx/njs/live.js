@@ -9,14 +9,22 @@ function value(r) {
     return ngx.shared.wharfinger_live.get(r.variables.wharfinger_site) || r.variables.wharfinger_default || '';
 }
 
-// What a request takes to be live when its head has come, and is counted by until its end.
+// What a request takes to be live when its head has come, and is counted by until its end. Once it is counted it looks
+// again: whoever switches in between may have found nothing under way, and stops what this was about to choose.
 function chosen(r) {
-    const live = value(r);
-    if (live) {
-        r.variables.wharfinger_flight = `${r.variables.wharfinger_site} ${live}`;
-        ngx.shared.wharfinger_flights.incr(r.variables.wharfinger_flight, 1);
+    for (;;) {
+        const live = value(r);
+        if (!live) {
+            return live;
+        }
+        const flight = `${r.variables.wharfinger_site} ${live}`;
+        ngx.shared.wharfinger_flights.incr(flight, 1);
+        if (value(r) === live) {
+            r.variables.wharfinger_flight = flight;
+            return live;
+        }
+        ngx.shared.wharfinger_flights.incr(flight, -1);
     }
-    return live;
 }
 
 // What the access log asks at the end of every request; it is nothing to write down.
@@ -28,10 +36,17 @@ function landed(r) {
     return '';
 }
 
+const WAITED = 200;  // ms; a worker that is to go waits no longer for who waits here
+const LOOK_PAUSE = 10;  // ms
+
 // GET /flights/NAME/RELEASE
-function flights(r) {
+async function flights(r) {
     const of = (slot) => ngx.shared.wharfinger_flights.get(
         `${r.variables.wharfinger_site} ${slot}:${r.variables.flown}`) || 0;
+    const deadline = Date.now() + Math.min(Number(r.args.within) || 0, WAITED);
+    while (of('blue') + of('green') > 0 && Date.now() < deadline) {
+        await new Promise((resolve) => setTimeout(resolve, LOOK_PAUSE));
+    }
     r.return(200, `${of('blue') + of('green')}\n`);
 }
 

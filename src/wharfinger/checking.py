@@ -137,7 +137,7 @@ def _test_nginx(folder: Path, mounts: tuple[str, ...], main: str) -> None:
     argv = (
         *("docker", "run", "--rm", "--pull", "never", "--network", "none", "--read-only"),
         *("--add-host", f"{SERVER_ITSELF}:127.0.0.1"),
-        *("--tmpfs", "/run", "--tmpfs", "/var/cache/nginx", "--tmpfs", "/var/log/nginx"),
+        *("--tmpfs", "/run", "--tmpfs", "/run/wharfinger", "--tmpfs", "/var/cache/nginx", "--tmpfs", "/var/log/nginx"),
         *(*mounts, "--entrypoint", "nginx", EDGE_IMAGE),
         *("-t", "-q", "-c", main),
     )

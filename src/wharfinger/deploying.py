@@ -163,7 +163,7 @@ def want(
     )
     files = {name: File(text.encode()) for name, text in rendered.app.items()}
     files["release.json"] = File(release.model_dump_json(indent=2).encode() + b"\n")
-    files["stack.json"] = File(place.stack.model_dump_json(by_alias=True, exclude_defaults=True).encode() + b"\n")
+    files["stack.json"] = File(place.stack.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
     files[".env"] = File(values["app"], 0o600)
     data = {name: File(text.encode()) for name, text in rendered.data.items()}
     return Wanted(

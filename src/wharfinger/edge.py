@@ -10,6 +10,7 @@ from typing import Final
 
 from wharfinger.commands import compose
 from wharfinger.commands import edge as commands
+from wharfinger.edge_control import Control
 from wharfinger.engine import Engine
 from wharfinger.errors import CommandFailed, InvalidInput, WharfingerError
 from wharfinger.hosts import File, Host
@@ -52,6 +53,10 @@ class Edge:
         """The name of this environment's site."""
         return self.layout.target.name
 
+    @property
+    def _control(self) -> Control:
+        return Control(self.host, self.layout.control, self.site, self.container)
+
     def start(self, files: Mapping[str, bytes]) -> None:
         """Write the files that all sites share, and bring Nginx up with them; sites stay as they are.
 
@@ -59,6 +64,8 @@ class Edge:
         """
         for folder in ("sites", "acme", "certs"):
             self.host.make_folder(self.layout.edge / folder)
+        self.host.make_folder(self.layout.control.parent.parent, mode=0o700)  # for who owns it, and root
+        self.host.make_folder(self.layout.control.parent)  # for Nginx' workers too, who never see the one around it
         wanted = {self.layout.edge / name: File(content) for name, content in files.items()}
         before = {path: self.host.read(path) for path in wanted}
         self.host.write(wanted)
@@ -155,8 +162,7 @@ class Edge:
 
     def live(self) -> Live | None:
         """Return where the site's traffic goes; None where Nginx does not run or does not know the site."""
-        answer = self.host.run(commands.read_live(self.container, self.site), timeout=_TIMEOUT, check=False)
-        return Live.parse(answer.stdout) if answer.status == 0 else None
+        return self._control.live()
 
     def switch(self, live: Live, probes: Iterable[tuple[str, str]] = ()) -> None:
         """Send the site's traffic somewhere else from the next request on, and make that survive a restart.
@@ -164,30 +170,23 @@ class Edge:
         Before that Nginx itself must reach the services probed (name and path) in the slot. Raises WharfingerError,
         with nothing changed, where it does not within ten seconds.
         """
-        argv = commands.set_live(self.container, self.site, live, probes)
-        answer = self.host.run(argv, timeout=_TIMEOUT, check=False)
-        if answer.status != 0:
-            raise WharfingerError(
-                f"{self.host.name}: the edge does not reach {live}, so traffic stays where it is",
-                details=[*answer.stdout.splitlines(), *answer.stderr.splitlines()[-3:]],
-                fix=f"docker logs {self.container} says why",
-            )
-        self.host.write({self.layout.live: File(live_default(live).encode())})
+        self._control.switch(live, probes)
+        self.host.write({self.layout.live: File(live_default(live).encode())}, awaited=False)
 
     def switch_back(self, live: Live) -> None:
         """Undo a switch, even of an Nginx that is down: the tier that it left must be what it finds when it starts."""
         self.host.write({self.layout.live: File(live_default(live).encode())})
-        self.host.run(commands.set_live(self.container, self.site, live), timeout=_TIMEOUT)
+        self._control.switch_back(live)
 
     def close(self, maintenance: Maintenance, page: bytes) -> None:
         """Answer 503 and that page from the next request on, to all but those who may pass; restarts change nothing."""
         self.host.write({self.layout.maintenance_page: File(page)})
-        self._tell_maintenance(maintenance.value)
+        self._control.maintain(maintenance.value)
         self.host.write({self.layout.maintenance: File(maintenance.default.encode(), 0o600)})
 
     def open(self) -> None:
         """End the maintenance from the next request on."""
-        self._tell_maintenance("off")
+        self._control.maintain("off")
         self.host.remove(self.layout.maintenance)
         self.host.remove(self.layout.maintenance_page)
 
@@ -198,14 +197,10 @@ class Edge:
         """
         kept = Maintenance.parse((self.host.read(self.layout.maintenance) or b"").decode())
         if tell:
-            self._tell_maintenance(kept.value if kept is not None else "off")
+            self._control.maintain(kept.value if kept is not None else "off")
         if kept is None:
             self.host.remove(self.layout.maintenance_page)
         return kept is not None
-
-    def _tell_maintenance(self, value: str) -> None:
-        argv = commands.set_maintenance(self.container, self.site)
-        self.host.run(argv, timeout=_TIMEOUT, stdin=value.encode())
 
     def await_quiet(
         self, project: str, *, within: float, note: Callable[[str], None], only: Collection[str] | None = None
@@ -213,20 +208,22 @@ class Edge:
         """Return once Nginx is done with a project's containers (or some of them), or after `within` seconds.
 
         Nothing that the release was chosen for is under way then, WebSockets and bodies that are still coming in among
-        it: what gets no new requests is done with the old ones, whatever its services make of SIGTERM. Nobody tells of
-        the end of a connection, so this looks five times a second.
+        it: what gets no new requests is done with the old ones, whatever its services make of SIGTERM. Of some
+        containers nobody counts the requests, nor tells of the end of a connection: this looks five times a second.
         """
-        meant = (each for each in self.engine.project(project) if only is None or each.name in only)
+        if only is None:
+            self._control.await_done(project.rpartition("-")[2], within=within, note=note)
+            return
+        meant = (each for each in self.engine.project(project) if each.name in only)
         addresses = [address for container in meant for address in container.addresses]
         if addresses:
-            flights = (self.site, project.rpartition("-")[2]) if only is None else None
-            argv = commands.await_quiet(self.container, addresses, within=within, flights=flights)
-            timeout = within + _TIMEOUT
+            argv = commands.await_quiet(self.container, addresses, within=within)
 
             def told(left: str) -> None:
                 note(f"{left} request{'s'[: left != '1']} under way")
 
-            self.host.run(argv, timeout=timeout, check=False, on_line=told)  # fails where Nginx does not run
+            # Fails where Nginx does not run.
+            self.host.run(argv, timeout=within + _TIMEOUT, check=False, on_line=told)
 
     def _refuse_names_of_others(self, content: bytes) -> None:
         """Raise InvalidInput for a host name that another environment has: Nginx would only warn, and choose one."""

@@ -18,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from wharfinger.errors import NotReady
+from wharfinger.hosts.unix_http import UnixConnection
 
 Answered = Callable[[str], tuple[int, str, bytes]]
 
@@ -104,7 +105,7 @@ class EngineApi:
         url = self._url
         address = urlsplit(url)
         if address.scheme == "unix":
-            return _UnixConnection(address.path, timeout=self._timeout)
+            return UnixConnection(address.path, timeout=self._timeout)
         if address.scheme not in {"tcp", "http", "https"} or not address.hostname:
             raise NotReady(
                 f"{self._host}: DOCKER_HOST={url}: only unix:// and tcp:// are understood",
@@ -136,18 +137,6 @@ class Stream:
         with contextlib.suppress(OSError):  # the engine was first
             self._socket.shutdown(socket.SHUT_RDWR)
         self._connection.close()
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, *, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 def _target(path: str, query: Mapping[str, Any] | None) -> str:

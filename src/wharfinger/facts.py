@@ -131,7 +131,7 @@ def observe(host: Host, engine: Engine, edge: AnyEdge, layout: Layout, files: It
 
 
 def in_the_background(ask: Callable[[], _Answer]) -> Callable[[], _Answer]:
-    """Begin to ask, and return what waits for the answer: a question to the edge takes as long as all others."""
+    """Begin to ask, and return what waits for the answer."""
     pool = ThreadPoolExecutor(max_workers=1)
     answer = pool.submit(ask)
     pool.shutdown(wait=False)

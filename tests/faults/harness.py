@@ -8,6 +8,8 @@ import json
 import os
 import pty
 import shutil
+import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -124,6 +126,45 @@ def docker_that(folder: Path, calls: str, does: str) -> dict[str, str]:
     script.write_text(f'#!/bin/sh\ncase "$*" in {calls})\n{does}\n;; esac\nexec {shutil.which("docker")} "$@"\n')
     script.chmod(0o755)
     return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+@contextmanager
+def control_that(deployment: Deployment, does: Callable[[str], None]) -> Iterator[None]:
+    """Stand before the control socket of a deployment's edge: `does` is told `METHOD PATH` before Nginx is asked that.
+
+    What Nginx asks itself goes by here too.
+    """
+    path = deployment.edge_folder / "run" / "nginx" / "control.sock"
+    behind = path.with_name("behind.sock")
+
+    class Between(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            asked = self.request.recv(1 << 16)  # they are small, and come whole
+            does(" ".join(asked.decode().split(" ")[:2]))
+            with socket.socket(socket.AF_UNIX) as nginx, contextlib.suppress(OSError):
+                nginx.connect(str(behind))
+                nginx.sendall(asked)
+                while answer := nginx.recv(1 << 16):
+                    self.request.sendall(answer)
+
+    class Server(socketserver.ThreadingUnixStreamServer):
+        daemon_threads = True
+        block_on_close = False  # Nginx keeps connections for a while
+
+    path.rename(behind)
+    with Server(str(path), Between) as server:
+        path.chmod(0o666)
+        ours = path.stat().st_ino
+        serving = threading.Thread(target=server.serve_forever, daemon=True)
+        serving.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            if path.exists() and path.stat().st_ino != ours:
+                behind.unlink()  # the edge has started anew
+            else:
+                behind.rename(path)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.faults.harness import Gate, Traffic, docker_that, journal, wait_until
+from tests.faults.harness import Gate, Traffic, control_that, docker_that, journal, wait_until
 from tests.integration.deployments import PEBBLE, Deployment, docker
 
 VERSION = ('VERSION = "one"', 'VERSION = "two"')
@@ -100,15 +101,17 @@ def test_a_reload_that_fails_brings_the_old_site_back(pebble: Deployment, tmp_pa
 
 @pytest.mark.long
 @pytest.mark.parametrize("at", [pytest.param("the switch", marks=pytest.mark.long), "switching back"])
-def test_an_edge_that_dies_finds_the_old_release_when_it_is_back(
-    taken_back: Deployment, tmp_path: Path, at: str
-) -> None:
+def test_an_edge_that_dies_finds_the_old_release_when_it_is_back(taken_back: Deployment, at: str) -> None:
     """A second PUT is the switch back, after a verification that fails."""
     edge = f"{taken_back.edge}-nginx-1"
-    kill = f"docker kill {edge} >/dev/null 2>&1"
-    dies = kill if at == "the switch" else f"if [ -e {tmp_path}/switched ]; then {kill}; fi; touch {tmp_path}/switched"
-    with taken_back.edited("app.py", 'MODE = "good"', 'MODE = "wrong"'):
-        ran = taken_back.deploy(status=7, environ=docker_that(tmp_path, '*" PUT "*', dies))
+    switches = itertools.count(1)
+
+    def dies(asked: str) -> None:
+        if asked.startswith("PUT /live/") and next(switches) == (1 if at == "the switch" else 2):
+            docker("kill", edge)
+
+    with taken_back.edited("app.py", 'MODE = "good"', 'MODE = "wrong"'), control_that(taken_back, dies):
+        ran = taken_back.deploy(status=7)
     assert f"error: `{'switch to' if at == 'the switch' else 'verify'} " in ran.stderr
     assert "warning: could not undo `switch to " in ran.stderr
     docker("start", edge)  # as the next deploy, or the machine's next start, does

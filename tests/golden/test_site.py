@@ -92,7 +92,7 @@ def test_a_site_is_written_as_we_keep_it(case: str) -> None:
 
 @pytest.mark.parametrize("case", FILES)
 def test_the_nginx_that_will_serve_it_accepts_it_with_no_word(case: str, tmp_path: Path) -> None:
-    """Neither slot runs anywhere, and the container has nothing mounted but the folder itself."""
+    """Neither slot runs anywhere, and nothing is mounted but the folder itself and one for the control socket."""
     edge = tmp_path / "edge"
     shutil.copytree(assets.folder("nginx"), edge)
     (edge / "sites").mkdir()
@@ -104,12 +104,25 @@ def test_the_nginx_that_will_serve_it_accepts_it_with_no_word(case: str, tmp_pat
     _run("docker", "run", "--rm", *mount, "--entrypoint", "openssl", IMAGE, *_CERTIFICATE)
 
     tested = _run(
-        "docker", "run", "--rm", *itself, *mount, "--entrypoint", "nginx", IMAGE, "-t", "-q", "-c", CONFIGURATION
+        "docker",
+        "run",
+        "--rm",
+        *itself,
+        *_SOCKETS,
+        *mount,
+        "--entrypoint",
+        "nginx",
+        IMAGE,
+        "-t",
+        "-q",
+        "-c",
+        CONFIGURATION,
     )
 
     assert tested.stderr == ""
 
 
+_SOCKETS: Final = ("--tmpfs", "/run/wharfinger")
 _CERTIFICATE: Final = (
     *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"),
     *("-subj", "/CN=example.com", "-addext", "subjectAltName=DNS:example.com"),

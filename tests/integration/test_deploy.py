@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.faults.harness import docker_that
 from tests.integration.deployments import PEBBLE, Deployment, docker
 
 
@@ -80,21 +81,26 @@ def test_a_plan_changes_nothing(pebble: Deployment, flags: tuple[str, ...]) -> N
     assert sorted(pebble.server.rglob("*")) == files
 
 
-def test_a_changed_line_is_served_and_a_rollback_brings_the_old_one_back(pebble: Deployment) -> None:
+def test_a_changed_line_is_served_and_a_rollback_brings_the_old_one_back(pebble: Deployment, tmp_path: Path) -> None:
+    """Neither starts a process in the edge's container: the site's file is the same."""
     first = pebble.status()["release"]
     database = docker("ps", "--quiet", "--filter", f"name={pebble.name}-local-postgres")
+    heard = docker_that(tmp_path, "*", f'echo "$*" >> {tmp_path}/calls')
     with pebble.edited("app.py", 'VERSION = "one"', 'VERSION = "two"'):
-        ran = pebble.deploy()
+        ran = pebble.deploy(environ=heard)
     assert pebble.request("/").json()["version"] == "two"
     assert first in ran.stderr, "the retired release is named"
     assert list((pebble.server / "backups").glob("*.dump")), "a backup was taken"
     assert docker("ps", "--quiet", "--filter", f"name={pebble.name}-local-postgres") == database
     assert not docker("ps", "--all", "--quiet", "--filter", f"label=org.wharfinger.release={first}")
 
-    pebble.wharfinger("rollback", "--env", "local")
+    pebble.wharfinger("rollback", "--env", "local", environ=heard)
     assert pebble.request("/").json()["version"] == "one"
     assert pebble.status()["release"] == first
     assert (pebble.server / "current").resolve().name == first
+    calls = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
+    assert [call for call in calls if call.startswith("exec ") and "pg_dump" in call], "a backup is a command"
+    assert not [call for call in calls if pebble.edge in call]
 
 
 def test_a_rollback_brings_back_values_and_site_too(pebble: Deployment) -> None:
@@ -118,6 +124,27 @@ def test_a_rollback_starts_an_edge_that_is_down(pebble: Deployment) -> None:
     ran = pebble.wharfinger("rollback", "--env", "local", "--to", pebble.status()["release"])
     assert "start the edge" in ran.stderr
     assert pebble.request("/").json() == before
+
+
+@pytest.mark.long
+def test_an_edge_whose_control_socket_is_out_of_reach_is_replaced_by_a_deploy(pebble: Deployment) -> None:
+    """As one that was started before the socket could be reached from the server."""
+    compose = pebble.edge_folder / "compose.yaml"
+    mount = next(line for line in compose.read_text(encoding="utf-8").splitlines() if "./run/nginx" in line)
+    compose.write_text(compose.read_text(encoding="utf-8").replace(mount, ""), encoding="utf-8")
+    tmpfs = "/run:mode=755,size=1m"
+    compose.write_text(compose.read_text().replace(f"- {tmpfs}", f"- {tmpfs}\n      - /run/wharfinger"))
+    docker("compose", "--project-name", pebble.edge, "--file", str(compose), "up", "--detach", "--wait")
+    shutil.rmtree(pebble.edge_folder / "run")
+    assert pebble.request("/").json()["version"] == "one"
+
+    assert pebble.status()["release"] == pebble.server.joinpath("current").resolve().name
+    with pebble.edited("app.py", 'VERSION = "one"', 'VERSION = "two"'):
+        assert "start the edge" in pebble.deploy().stderr
+    assert pebble.request("/").json()["version"] == "two"
+    assert stat.S_IMODE((pebble.edge_folder / "run").stat().st_mode) == 0o700
+    pebble.deploy()
+    assert pebble.request("/").json()["version"] == "one"
 
 
 def test_a_change_to_ignored_files_only_deploys_nothing_and_is_named(pebble: Deployment) -> None:

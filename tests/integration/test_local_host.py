@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path, PurePosixPath
+from socketserver import ThreadingUnixStreamServer
 
 import pytest
 
@@ -132,6 +137,60 @@ def left_since(before: set[str]) -> set[str]:
     while (left := sleepers() - before) and time.monotonic() < deadline:
         time.sleep(0.02)
     return left
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Says what it was asked."""
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.send_response(502 if "refused" in self.path else 200)
+        self.end_headers()
+        self.wfile.write(f"{self.command} {self.path} {body}".encode())
+
+    do_GET = do_PUT  # noqa: N815 - as it is called
+
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
+
+
+@contextmanager
+def answering(folder: Path) -> Iterator[PurePosixPath]:
+    """Answer on a socket in a folder, however deep that lies; yield its path."""
+    folder.mkdir(parents=True)
+    opened = os.open(folder, os.O_PATH)
+    server = ThreadingUnixStreamServer(f"/proc/self/fd/{opened}/control.sock", Answering)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield PurePosixPath(folder / "control.sock")
+    finally:
+        server.shutdown()
+        server.server_close()
+        os.close(opened)
+
+
+@pytest.mark.parametrize(
+    "folder", ["a", f"{'deep' * 30}/{'deeper' * 30}"], ids=["short", "longer than a socket's path"]
+)
+def test_who_listens_on_a_socket_is_asked(tmp_path: Path, folder: str) -> None:
+    with answering(tmp_path / folder) as path:
+        assert HOST.ask(path, "GET", "/live/x?a=1", timeout=30) == (200, "GET /live/x?a=1 ")
+        assert HOST.ask(path, "PUT", "/refused", b"green", timeout=30) == (502, "PUT /refused green")
+
+    with pytest.raises(NotReady, match=f"local: nobody answers at {path}: Connection refused"):
+        HOST.ask(path, "GET", "/", timeout=30)
+    Path(path).unlink()
+    with pytest.raises(NotReady, match="No such file or directory"):
+        HOST.ask(path, "GET", "/", timeout=30)
+
+
+def test_who_listens_and_says_nothing_is_not_waited_for_longer_than_may_be(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "s"))
+        silent.listen()
+        with pytest.raises(NotReady, match="timed out"):
+            HOST.ask(PurePosixPath(tmp_path / "s"), "GET", "/", timeout=0.1)
 
 
 def test_ctrl_c_ends_the_command_too() -> None:

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from pathlib import Path, PurePosixPath
 
 import pytest
+from tests.integration.test_local_host import answering
 
 from wharfinger.errors import CommandFailed, ConnectionLost, NotReady, WharfingerError
 from wharfinger.hosts import File, shipping
@@ -70,6 +71,14 @@ def test_failures_are_what_they_are_on_this_machine(host: RemoteHost, folder: Pu
         host.run(("no-such-program",), timeout=TIMEOUT)
     with pytest.raises(FileNotFoundError):
         host.run(("cat",), timeout=TIMEOUT, stdin_path=folder / "none")
+
+
+def test_a_socket_there_is_asked_or_nobody_answers(host: RemoteHost, folder: PurePosixPath) -> None:
+    with answering(Path(folder) / "there") as path:
+        assert host.ask(path, "GET", "/live", timeout=TIMEOUT) == (200, "GET /live ")
+        assert host.ask(path, "PUT", "/refused", b"green", timeout=TIMEOUT) == (502, "PUT /refused green")
+    with pytest.raises(NotReady, match=f"vps1: nobody answers at {path}: Connection refused"):
+        host.ask(path, "GET", "/live", timeout=TIMEOUT)
 
 
 def test_files_are_written_and_read(host: RemoteHost, folder: PurePosixPath) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 
 import pytest
 from tests.examples import LAYOUT
@@ -28,11 +29,10 @@ def edge_of(host: RecordingHost, *containers: Container) -> Edge:
 
 
 def asked(host: RecordingHost) -> list[str]:
-    """Return what was asked of Docker, in short."""
+    """Return what was asked of Docker and Nginx, in short."""
     words = {"-t": "test", "reload": "reload", "up": "up", "down": "down", "PUT": "switch"}
-    found = [
-        next((word for sign, word in words.items() if sign in call[1]), "?") for call in host.calls if call[0] == "run"
-    ]
+    calls = [call[1] if call[0] == "run" else call[1:] for call in host.calls if call[0] in {"run", "ask"}]
+    found = [next((word for sign, word in words.items() if sign in call), "?") for call in calls]
     return [word for word in found if word != "?"]
 
 
@@ -178,25 +178,39 @@ def test_a_switch_reloads_nothing_and_survives_a_restart() -> None:
     edge_of(host).switch(GREEN)
 
     assert asked(host) == ["switch"]
-    assert str(GREEN) in host.commands[0]
+    assert host.asked == [("PUT", "/live/sevra-atlas-local", str(GREEN))]
     assert host.read(LAYOUT.live) == live_default(GREEN).encode()
 
 
 def test_a_switch_that_nginx_refuses_does_not_survive_a_restart_either() -> None:
     host = RecordingHost(OLD_FILES)
-    host.answer("PUT", status=22)
+    host.answer("PUT", status=502, stdout="api/health: Nginx answers 502\n")
 
-    with pytest.raises(WharfingerError):
+    with pytest.raises(WharfingerError, match="does not reach green:20261120143000, so traffic stays") as told:
         edge_of(host).switch(GREEN)
 
+    assert told.value.details == ("api/health: Nginx answers 502",)
+    assert contents(host) == OLD_FILES
+
+
+def test_an_nginx_that_does_not_answer_is_told_with_its_mend() -> None:
+    host = RecordingHost(OLD_FILES)
+    host.answer("PUT", error=NotReady("recorder: nobody answers at /edge/run/nginx/control.sock: Connection refused"))
+
+    with pytest.raises(WharfingerError, match="does not reach green") as told:
+        edge_of(host).switch(GREEN)
+
+    assert told.value.details == ("recorder: nobody answers at /edge/run/nginx/control.sock: Connection refused",)
+    assert "docker logs wharfinger-edge-nginx-1" in told.value.fix
+    assert "the next deploy" in told.value.fix
     assert contents(host) == OLD_FILES
 
 
 def test_switching_back_survives_an_nginx_that_is_down() -> None:
     host = RecordingHost({LAYOUT.live: live_default(GREEN).encode()})
-    host.answer("PUT", status=1)
+    host.answer("PUT", error=NotReady("nobody answers"))
 
-    with pytest.raises(WharfingerError):
+    with pytest.raises(WharfingerError, match="not told to send the traffic back to blue"):
         edge_of(host).switch_back(BLUE)
 
     assert contents(host) == {LAYOUT.live: live_default(BLUE).encode()}, "what it finds when it starts again"
@@ -211,7 +225,10 @@ def test_an_edge_that_does_not_run_is_started_and_waited_for() -> None:
     edge_of(host).start(SHARED)
 
     assert contents(host) == {LAYOUT.edge / name: content for name, content in SHARED.items()}
-    assert {LAYOUT.edge / name for name in ("sites", "acme", "certs")} <= set(host.folders)
+    assert host.folders == {
+        **{LAYOUT.edge / name: (0o755, None) for name in ("sites", "acme", "certs", "run/nginx")},
+        LAYOUT.edge / "run": (0o700, None),
+    }
     assert asked(host) == ["up"]
     assert host.calls[-1] == ("wait", EDGE_PROJECT, {"nginx": 1})
 
@@ -305,19 +322,45 @@ def test_only_connections_that_are_open_hold_a_tier(addresses: tuple[str, ...], 
     assert len(re.findall(commands.open_to(addresses), TABLE, re.MULTILINE)) == count
 
 
-def test_a_tier_is_awaited_by_one_command_which_tells_how_many_requests_are_left() -> None:
-    host = RecordingHost()
-    host.answer("docker", "exec", stderr="2\n1\n")
-    notes: list[str] = []
-    old = container("sevra-atlas-local-20261120143000", "api", addresses=("172.19.0.7",))
+class Emptying(RecordingHost):
+    """A host whose Nginx has fewer requests under way each time that it is asked."""
 
-    server(host, RecordingEngine(old)).edge.await_quiet(old.project, within=10, note=notes.append)
+    def __init__(self, *left: int) -> None:
+        super().__init__()
+        self.left = [*left]
+
+    def ask(
+        self, socket: PurePosixPath, method: str, path: str, body: bytes = b"", *, timeout: float
+    ) -> tuple[int, str]:
+        super().ask(socket, method, path, body, timeout=timeout)
+        return 200, f"{self.left.pop(0)}\n"
+
+
+def test_a_tier_is_awaited_without_a_process_and_it_is_told_how_many_requests_are_left() -> None:
+    host, notes = Emptying(2, 1, 0), list[str]()
+
+    edge_of(host).await_quiet("sevra-atlas-local-20261120143000", within=10, note=notes.append)
 
     assert notes == ["2 requests under way", "1 request under way"]
-    ((*argv, turns, pattern, flights),) = host.commands
-    assert argv[:5] == ["docker", "exec", "wharfinger-edge-nginx-1", "sh", "-c"]
-    assert (turns, pattern) == ("50", commands.open_to(("172.19.0.7",)))
-    assert flights == "sevra-atlas-local/20261120143000"
+    assert host.calls == [("ask", "GET", "/flights/sevra-atlas-local/20261120143000?within=200", "")] * 3
+
+
+def test_a_tier_is_awaited_no_longer_than_may_be() -> None:
+    host, notes = Emptying(1), list[str]()
+
+    edge_of(host).await_quiet("sevra-atlas-local-20261120143000", within=0, note=notes.append)
+
+    assert notes == []
+    assert [path.rpartition("?")[2] for _, path, _ in host.asked] == ["within=0"]
+
+
+def test_nobody_waits_for_an_nginx_that_does_not_run() -> None:
+    host = RecordingHost()
+    host.answer("GET", error=NotReady("nobody answers"))
+
+    edge_of(host).await_quiet("sevra-atlas-local-20261120143000", within=60, note=print)
+
+    assert len(host.asked) == 1
 
 
 def test_of_some_replicas_only_their_own_connections_count() -> None:
@@ -328,12 +371,14 @@ def test_of_some_replicas_only_their_own_connections_count() -> None:
 
     server(host, RecordingEngine(busy, idle)).edge.await_quiet(project, within=9, note=print, only=("idle",))
 
-    assert [argv[-2:] for argv in host.commands] == [(commands.open_to(("172.19.0.9",)), "")]
+    ((*argv, turns, pattern),) = host.commands
+    assert argv[:5] == ["docker", "exec", "wharfinger-edge-nginx-1", "sh", "-c"]
+    assert (turns, pattern) == ("45", commands.open_to(("172.19.0.9",)))
 
 
-def test_a_tier_that_is_gone_is_not_awaited() -> None:
+def test_replicas_that_are_gone_are_not_awaited() -> None:
     host = RecordingHost()
 
-    server(host, RecordingEngine()).edge.await_quiet("sevra-atlas-local-20261120143000", within=60, note=print)
+    edge_of(host).await_quiet("sevra-atlas-local-20261120143000", within=60, note=print, only=("gone",))
 
     assert host.commands == []

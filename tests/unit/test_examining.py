@@ -31,7 +31,7 @@ def on(monkeypatch: pytest.MonkeyPatch, *containers: Container, problem: str | N
     host = RecordingHost(
         {
             LAYOUT.release(OLD) / "release.json": release(OLD).model_dump_json().encode(),
-            LAYOUT.release(OLD) / "stack.json": STACK.model_dump_json(by_alias=True, exclude_defaults=True).encode(),
+            LAYOUT.release(OLD) / "stack.json": STACK.model_dump_json(by_alias=True, exclude_unset=True).encode(),
         }
     )
     host.links[LAYOUT.current] = f"releases/{OLD}"

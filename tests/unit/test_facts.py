@@ -10,6 +10,7 @@ from tests.examples import LAYOUT
 from tests.recording import RecordingEngine, RecordingHost, container, data_tier, edge_container, server, tier
 from tests.unit.planning.situations import OLD, OLDER, SERVICES, release
 
+from wharfinger.errors import NotReady
 from wharfinger.facts import Observed, observe
 from wharfinger.model.release import Live
 from wharfinger.rendering.site import live_default
@@ -106,15 +107,18 @@ def test_what_a_person_runs_once_in_the_current_release_is_no_part_of_it() -> No
 
 def test_nginx_itself_says_where_the_traffic_goes() -> None:
     host = deployed()
-    host.answer("curl", "http://edge/live/sevra-atlas-local", stdout=f"green:{OLDER}\n")
+    host.answer("GET", "/live/sevra-atlas-local", stdout=f"green:{OLDER}\n")
 
     assert seen(host, edge_container()).live == Live("green", OLDER)
 
 
-@pytest.mark.parametrize("answer", [{"status": 22}, {"stdout": ""}, {"stdout": "502 Bad Gateway"}])
+@pytest.mark.parametrize(
+    "answer",
+    [{"status": 404}, {"stdout": ""}, {"stdout": "502 Bad Gateway"}, {"error": NotReady("recorder: nobody answers")}],
+)
 def test_where_nginx_does_not_say_its_default_counts(answer: dict[str, object]) -> None:
     host = deployed()
-    host.answer("curl", **answer)  # type: ignore[arg-type]
+    host.answer("GET", **answer)  # type: ignore[arg-type]
 
     assert seen(host, edge_container(state="exited")).live == Live("blue", OLD)
     assert seen(host).live == Live("blue", OLD)
@@ -139,5 +143,4 @@ def test_looking_changes_nothing() -> None:
 
     seen(host, edge_container(), *tier(OLD, *SERVICES))
 
-    assert {call[0] for call in host.calls} == {"run"}
-    assert all("--request" not in argv for argv in host.commands)
+    assert host.calls == [("ask", "GET", "/live/sevra-atlas-local", "")]

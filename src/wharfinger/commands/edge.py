@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from wharfinger.model.release import Live
-
 _CONFIGURATION: Final = "/etc/nginx/wharfinger/nginx.conf"
-_ASK: Final = ("curl", "--silent", "--show-error", "--unix-socket", "/run/wharfinger/control.sock")
-_CONTROL: Final = (*_ASK, "--fail")
-_SWITCHED_WITHIN: Final = 25
 _OPEN: Final = ("01", "02")  # established, or about to be: linux/include/net/tcp_states.h
 _LOOKS_A_SECOND: Final = 5
 # Nginx lets old workers take requests for a tenth of a second beside the new ones, which may know other addresses.
@@ -28,8 +23,7 @@ done
 _AWAIT_QUIET: Final = """\
 turns=$1
 while
-    left=$(curl --silent --fail --unix-socket /run/wharfinger/control.sock "http://edge/flights/$3") || left=0
-    [ "$left" -gt 0 ] || left=$(grep -cE "$2" /proc/net/tcp)
+    left=$(grep -cE "$2" /proc/net/tcp)
     [ "$left" -gt 0 ] && [ "$turns" -gt 0 ]
 do
     echo "$left" >&2
@@ -59,41 +53,12 @@ def server_names(folder: str) -> tuple[str, ...]:
     return ("grep", *words, r"^[[:space:]]*server_name[[:space:]]", folder)
 
 
-def read_live(container: str, site: str) -> tuple[str, ...]:
-    """Ask which slot and release a site's traffic goes to."""
-    return ("docker", "exec", container, *_CONTROL, f"http://edge/live/{site}")
-
-
-def set_live(container: str, site: str, live: Live, probes: Iterable[tuple[str, str]] = ()) -> tuple[str, ...]:
-    """Send a site's traffic to another slot from the next request on, once Nginx reaches the services probed there.
-
-    `probes` are services and paths. Prints what is wrong, and exits with 22, where one is not reached.
-    """
-    asked = "&".join(f"probe={service}{path}" for service, path in probes)
-    return (
-        *("docker", "exec", container, *_ASK, "--fail-with-body", "--max-time", str(_SWITCHED_WITHIN)),
-        *("--request", "PUT", "--data", str(live), f"http://edge/live/{site}{asked and '?'}{asked}"),
-    )
-
-
-def set_maintenance(container: str, site: str) -> tuple[str, ...]:
-    """Put a site under maintenance, or end it, from the next request on; what to say comes from standard input."""
-    return (
-        *("docker", "exec", "--interactive", container, *_CONTROL),
-        *("--request", "PUT", "--data", "@-", f"http://edge/maintenance/{site}"),
-    )
-
-
-def await_quiet(
-    container: str, addresses: Iterable[str], *, within: float, flights: tuple[str, str] | None = None
-) -> tuple[str, ...]:
+def await_quiet(container: str, addresses: Iterable[str], *, within: float) -> tuple[str, ...]:
     """Wait until Nginx has no connection to any of the IPv4 addresses, or so many seconds have passed.
 
-    With `flights`, a site and a release, also until each request is done that the release was chosen for when it began:
-    an upload that is still coming in has no connection to it yet. Says on standard error, five times a second, how many
-    there are of either.
+    Says on standard error, five times a second, how many there are.
     """
-    words = (str(round(within * _LOOKS_A_SECOND)), open_to(addresses), "/".join(flights or ()))
+    words = (str(round(within * _LOOKS_A_SECOND)), open_to(addresses))
     return ("docker", "exec", container, "sh", "-c", _AWAIT_QUIET, "sh", *words)
 
 

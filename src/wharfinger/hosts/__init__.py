@@ -69,6 +69,14 @@ class Host(Protocol):
         The file appears only when the command has exited 0 and its bytes are on disk. Raises CommandFailed.
         """
 
+    def ask(
+        self, socket: PurePosixPath, method: str, path: str, body: bytes = b"", *, timeout: float
+    ) -> tuple[int, str]:
+        """Ask who listens on a Unix socket by HTTP; return the status and text of the answer.
+
+        GET must change nothing there. Raises NotReady where nobody answers, within so many seconds.
+        """
+
     def left_running(self, words: Sequence[tuple[str, ...]], *, within: float, end: bool = False) -> tuple[str, ...]:
         """Wait `within` seconds for processes in whose argv some of `words` follow each other.
 

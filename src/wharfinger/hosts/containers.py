@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote
 
 from wharfinger.errors import NotReady
+from wharfinger.hosts.unix_http import UnixConnection
 
 _TIMEOUT: Final = 30.0
 _STATE: Final = ("Status", "ExitCode", "StartedAt", "FinishedAt")
-
-
-class _Socket(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_TIMEOUT)
-        self.sock.connect(self._path)
 
 
 def answered(engine: str, target: str, *, host: str) -> tuple[int, str, bytes]:
@@ -51,8 +38,8 @@ def inspected(engine: str, labels: Sequence[str], *, host: str) -> tuple[Mapping
 
 
 @contextmanager
-def _connected(engine: str, host: str) -> Iterator[_Socket]:
-    connection = _Socket(engine)
+def _connected(engine: str, host: str) -> Iterator[UnixConnection]:
+    connection = UnixConnection(engine, timeout=_TIMEOUT)
     try:
         yield connection
     except (OSError, http.client.HTTPException, ValueError):
@@ -61,7 +48,7 @@ def _connected(engine: str, host: str) -> Iterator[_Socket]:
         connection.close()
 
 
-def _asked(connection: _Socket, path: str) -> Any:
+def _asked(connection: UnixConnection, path: str) -> Any:
     status, _, content = _answer(connection, path)
     if status == http.HTTPStatus.NOT_FOUND:
         return None
@@ -70,7 +57,7 @@ def _asked(connection: _Socket, path: str) -> Any:
     return json.loads(content)
 
 
-def _answer(connection: _Socket, target: str) -> tuple[int, str, bytes]:
+def _answer(connection: UnixConnection, target: str) -> tuple[int, str, bytes]:
     connection.request("GET", target)
     answer = connection.getresponse()
     return answer.status, answer.headers.get("Content-Type", ""), answer.read()

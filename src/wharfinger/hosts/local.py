@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from wharfinger.errors import CommandFailed, WharfingerError
-from wharfinger.hosts import Completed, File, leftover, operator, processes
+from wharfinger.hosts import Completed, File, leftover, operator, processes, unix_http
 from wharfinger.hosts.files import assigned, fsync_folder, write_atomically
 from wharfinger.hosts.operator import Operator
 from wharfinger.secrets import Secret
@@ -73,6 +73,12 @@ class LocalHost:
         finally:
             partial.unlink(missing_ok=True)
         return size, digest
+
+    def ask(
+        self, socket: PurePosixPath, method: str, path: str, body: bytes = b"", *, timeout: float
+    ) -> tuple[int, str]:
+        """Ask over a Unix socket; see `Host.ask`."""
+        return unix_http.ask(socket, method, path, body, timeout=timeout, host=self.name)
 
     def left_running(self, words: Sequence[tuple[str, ...]], *, within: float, end: bool = False) -> tuple[str, ...]:
         """Wait for processes; see `Host.left_running`."""

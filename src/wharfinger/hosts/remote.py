@@ -111,6 +111,14 @@ class RemoteHost:
         size, digest = self._do("run_to_file", tuple(argv), path, timeout=timeout, mode=mode, within=timeout + _MARGIN)
         return size, digest
 
+    def ask(
+        self, socket: PurePosixPath, method: str, path: str, body: bytes = b"", *, timeout: float
+    ) -> tuple[int, str]:
+        """Ask over a Unix socket there; see `Host.ask`."""
+        ask = self._ask if method == "GET" else self._do
+        status, text = ask("ask", socket, method, path, body, timeout=timeout, within=timeout + _MARGIN)
+        return status, text
+
     def left_running(self, words: Sequence[tuple[str, ...]], *, within: float, end: bool = False) -> tuple[str, ...]:
         """Wait for processes; see `Host.left_running`."""
         named = {"within": within, "end": end}

@@ -26,7 +26,7 @@ SILENCE: Final = 60.0
 
 OPERATIONS: Final = frozenset(
     {
-        *("run", "run_to_file", "left_running", "read", "read_all", "read_in", "write", "create", "remove_if"),
+        *("run", "run_to_file", "ask", "left_running", "read", "read_all", "read_in", "write", "create", "remove_if"),
         *("append", "assign", "make_folder", "link", "link_target", "names_in", "remove", "free_bytes", "has_ended"),
     }
 )

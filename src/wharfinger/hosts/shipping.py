@@ -21,6 +21,7 @@ SHIPPED: Final = (
     "wharfinger.hosts.operator",
     "wharfinger.hosts.processes",
     "wharfinger.hosts.serving",
+    "wharfinger.hosts.unix_http",
     "wharfinger.hosts.wire",
 )
 """Every module that the server's end consists of: only the standard library is imported by them beyond each other."""

@@ -108,6 +108,11 @@ class Layout:
         return self.own_sites or self.edge / "sites"
 
     @property
+    def control(self) -> PurePosixPath:
+        """The socket over which that Nginx is asked, while it serves, and told where the traffic of a site goes."""
+        return self.edge / "run" / "nginx" / "control.sock"
+
+    @property
     def home(self) -> PurePosixPath:
         """Everything that belongs to this environment."""
         return self.root / self.target.stack / self.target.environment

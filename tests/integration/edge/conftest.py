@@ -15,7 +15,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
         edge.serve("blue")
         edge.serve("green")
         wait_until(lambda: edge.get("/health").status == 200)
-        wait_until(lambda: edge.control(f"/probe/{NAME}/green/api/", check=False) != "")
+        wait_until(lambda: edge.control(f"/probe/{NAME}/green/api/") != "")
         yield edge
 
 

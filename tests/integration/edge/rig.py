@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from wharfinger import assets
+from wharfinger.edge_control import Control
+from wharfinger.hosts.local import LocalHost
 from wharfinger.model.release import Live
 from wharfinger.model.site import Site
 from wharfinger.model.tls import Tls
@@ -82,12 +84,26 @@ class Edge:
     def exec(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return run("docker", "exec", self.container, *argv, check=check)
 
-    def control(self, path: str, *options: str, check: bool = True) -> str:
-        curl = ("curl", "-sS", "-f", "--unix-socket", "/run/wharfinger/control.sock", *options)
-        return self.exec(*curl, f"http://edge{path}", check=check).stdout
+    @property
+    def socket(self) -> PurePosixPath:
+        return PurePosixPath(self.folder / "run" / "nginx" / "control.sock")
+
+    def ask(self, method: str, path: str, body: bytes = b"", *, timeout: float = 30) -> tuple[int, str]:
+        """Ask over the control socket, from outside the container as a deploy does."""
+        return LocalHost().ask(self.socket, method, path, body, timeout=timeout)
+
+    def control(self, path: str) -> str:
+        """Return what a GET is answered with 200, and nothing for any other answer."""
+        status, text = self.ask("GET", path)
+        return text if status == 200 else ""
+
+    @property
+    def as_deployed(self) -> Control:
+        """What a deploy asks and tells this edge by."""
+        return Control(LocalHost(), self.socket, NAME, self.container)
 
     def switch(self, live: Live) -> None:
-        self.control(f"/live/{NAME}", "-X", "PUT", "--data", str(live))
+        self.as_deployed.switch(live)
 
     def serve(self, slot: str, *, says: str | None = None, service: str = "api") -> str:
         """Start a service in a slot and return its container's name once it listens."""
@@ -171,7 +187,7 @@ def edge_in(folder: Path) -> Iterator[Edge]:
     port, https_port = free_ports()
     shutil.copytree(assets.folder("nginx"), folder)
     shutil.copy(assets.folder("compose") / "edge.yaml", folder / "compose.yaml")
-    for name in ("sites", "certs", "acme/.well-known/acme-challenge"):
+    for name in ("sites", "certs", "acme/.well-known/acme-challenge", "run/nginx"):
         (folder / name).mkdir(parents=True)
     ports = f"EDGE_HTTP_PORT={port}\nEDGE_HTTPS_PORT={https_port}\n"
     (folder / ".env").write_text(f"EDGE_BIND=127.0.0.1\n{ports}EDGE_NETWORK={project}\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.integration.edge.rig import BLUE, NAME, SIGNED_IN, Edge, fresh, run, wait_until
 
@@ -70,20 +70,37 @@ def in_flight(edge: Edge) -> str:
 
 def test_a_release_is_not_done_while_an_upload_comes_in_that_it_was_chosen_for(edge: Edge) -> None:
     """Nginx has no connection for it yet; it would make one just when the container is stopped."""
-    awaited = partial(commands.await_quiet, edge.container, ("192.0.2.1",), flights=(NAME, BLUE.release))
+    notes: list[str] = []
     head = b"POST /upload HTTP/1.1\r\nHost: atlas.test\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
 
     with socket.create_connection(("127.0.0.1", edge.port)) as client:
         client.sendall(head + b"ab")
         wait_until(lambda: in_flight(edge) == "1")
-        held = run(*awaited(within=0.4), check=False)
+        began = time.monotonic()
+        edge.as_deployed.await_done(BLUE.release, within=0.5, note=notes.append)
+        assert 0.5 <= time.monotonic() - began < 5
         client.sendall(b"cd")
         assert b" 200 " in client.makefile("rb").readline()
     began = time.monotonic()
-    run(*awaited(within=30), check=False)
+    edge.as_deployed.await_done(BLUE.release, within=30, note=lambda _: None)
 
-    assert held.stderr == "1\n1\n"
+    assert notes == ["1 request under way"] * 2
     assert time.monotonic() - began < 10
+
+
+def test_nginx_itself_waits_for_the_last_request_and_only_for_a_moment(edge: Edge) -> None:
+    asked = f"/flights/{NAME}/{BLUE.release}?within=99999"
+    with socket.create_connection(("127.0.0.1", edge.port)) as client, ThreadPoolExecutor() as pool:
+        client.sendall(b"POST /upload HTTP/1.1\r\nHost: atlas.test\r\nContent-Length: 2\r\n\r\n")
+        wait_until(lambda: in_flight(edge) == "1")
+        began = time.monotonic()
+        assert edge.control(asked) == "1\n"
+        assert time.monotonic() - began >= 0.2
+        waiting = pool.submit(edge.control, asked)
+        client.sendall(b"cd")
+        assert b" 200 " in client.makefile("rb").readline()
+        assert int(waiting.result()) in {0, 1}
+        wait_until(lambda: in_flight(edge) == "0")
 
 
 def test_every_request_that_ends_is_counted_out(edge: Edge) -> None:

@@ -23,6 +23,7 @@ from tests.integration.edge.rig import (
 )
 
 from wharfinger.commands import edge as commands
+from wharfinger.errors import NotReady
 from wharfinger.rendering.site import live_default
 
 
@@ -38,7 +39,7 @@ def test_an_edge_starts_before_any_release_exists_and_says_so(tmp_path: Path) ->
         assert edge.control(f"/live/{NAME}") == "\n"
 
         edge.serve("green")
-        reached = wait_until(lambda: edge.control(f"/probe/{NAME}/green/api/health", check=False) != "", within=5)
+        reached = wait_until(lambda: edge.control(f"/probe/{NAME}/green/api/health") != "", within=5)
         edge.switch(GREEN)
         assert edge.get("/").body.startswith("green ")
         assert reached < 3
@@ -47,7 +48,7 @@ def test_an_edge_starts_before_any_release_exists_and_says_so(tmp_path: Path) ->
 def test_a_probe_reaches_the_slot_that_is_not_live(edge: Edge) -> None:
     assert edge.control(f"/probe/{NAME}/green/api/any%20path?q=1").startswith("green ")
     assert edge.control(f"/probe/{NAME}/blue/api/").startswith("blue ")
-    assert edge.control(f"/probe/{NAME}/blue/nope/", check=False) == ""
+    assert edge.control(f"/probe/{NAME}/blue/nope/") == ""
     assert edge.get("/", headers=SIGNED_IN).body.startswith("blue ")
 
 
@@ -80,9 +81,11 @@ def test_a_switch_to_what_nginx_does_not_reach_is_refused(edge: Edge) -> None:
 
 def probing(edge: Edge, *probes: str, within: float = 20) -> str:
     """Switch to green once these are reached, and return the answer; none where that takes too long."""
-    pairs = [(service, f"/{path}") for service, _, path in (probe.partition("/") for probe in probes)]
-    _, _, _, *curl = commands.set_live("container", NAME, GREEN, pairs)
-    return edge.exec(*curl, "--max-time", str(within), check=False).stdout
+    asked = "&".join(f"probe={probe}" for probe in probes)
+    try:
+        return edge.ask("PUT", f"/live/{NAME}?{asked}", str(GREEN).encode(), timeout=within)[1]
+    except NotReady:
+        return ""
 
 
 def test_the_control_server_tells_what_is_live(edge: Edge) -> None:
@@ -90,14 +93,12 @@ def test_the_control_server_tells_what_is_live(edge: Edge) -> None:
     edge.switch(GREEN)
     assert edge.control(f"/live/{NAME}") == f"{GREEN}\n"
     assert f"{NAME} {GREEN}" in edge.control("/live").splitlines()
-    assert edge.exec("curl", "-s", "--unix-socket", "/run/wharfinger/control.sock", "-o", "/dev/null", "-w",
-                     "%{http_code}", "http://edge/live/unknown").stdout == "404"  # fmt: skip
+    assert edge.ask("GET", "/live/unknown")[0] == 404
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        None,
         "",
         "green",
         "red:20261120143000",
@@ -106,12 +107,8 @@ def test_the_control_server_tells_what_is_live(edge: Edge) -> None:
         "blue:1\ngreen:2",
     ],
 )
-def test_what_is_no_live_value_is_refused_and_changes_nothing(edge: Edge, body: str | None) -> None:
-    data = () if body is None else ("--data-binary", body)
-    curl = ("curl", "-s", "--unix-socket", "/run/wharfinger/control.sock", "-X", "PUT", *data)
-    status = edge.exec(*curl, "-o", "/dev/null", "-w", "%{http_code}", f"http://edge/live/{NAME}").stdout
-
-    assert status == "400"
+def test_what_is_no_live_value_is_refused_and_changes_nothing(edge: Edge, body: str) -> None:
+    assert edge.ask("PUT", f"/live/{NAME}", body.encode())[0] == 400
     assert edge.control(f"/live/{NAME}") == f"{BLUE}\n"
 
 
@@ -189,6 +186,8 @@ def test_a_restart_serves_what_the_default_says_whatever_was_left_behind(edge: E
     try:
         if how == "kill":
             run("docker", "kill", "-s", "KILL", edge.container)
+            assert Path(edge.socket).is_socket(), "it is in the way of the next Nginx"
+            assert edge.as_deployed.live() is None
         edge.compose("restart", "--timeout", "5")
         edge.up()
 

@@ -101,9 +101,20 @@ def test_the_kind_of_a_data_service_is_told_by_its_engine() -> None:
 @pytest.mark.parametrize("stack", [sevra(), *map(stackfile.load, WORKED)], ids=lambda stack: stack.name)
 def test_a_stack_reads_back_from_its_release_directory(stack: Stack) -> None:
     """A rollback reads `stack.json`: what it runs must be what was deployed, not today's stack file."""
-    kept = stack.model_dump_json(by_alias=True, exclude_defaults=True)
+    kept = stack.model_dump_json(by_alias=True, exclude_unset=True)
 
     assert Stack.model_validate_json(kept) == stack
+
+
+def test_a_default_that_an_environment_takes_away_stays_away_in_stack_json() -> None:
+    """What is said and equals the default is said all the same: production must go on asking for the value."""
+    rules = {"meaning": "Where mail goes.", "default": "mail", "environments": {"production": {"default": None}}}
+    stack = sevra(env={**sevra().model_dump(by_alias=True, exclude_unset=True)["env"], "MAIL_HOST": rules})
+    assert stack.env.root["MAIL_HOST"].within("production").is_required
+
+    again = Stack.model_validate_json(stack.model_dump_json(by_alias=True, exclude_unset=True))
+
+    assert again.env.root["MAIL_HOST"].within("production").is_required
 
 
 @pytest.mark.parametrize(
@@ -120,7 +131,7 @@ def test_a_checklist_survives_its_way_through_stack_json(check: dict[str, Any], 
     stack = sevra(checks=[check])
     assert isinstance(stack.checks[0], kind)
 
-    again = Stack.model_validate_json(stack.model_dump_json(by_alias=True, exclude_defaults=True))
+    again = Stack.model_validate_json(stack.model_dump_json(by_alias=True, exclude_unset=True))
 
     assert again.checks == stack.checks
 
@@ -207,7 +218,7 @@ def test_an_environment_may_have_several_servers_each_with_all_of_the_stack() ->
 def test_servers_are_written_down_as_they_were_given(servers: str | list[str]) -> None:
     described = on_several(*([servers] if isinstance(servers, str) else servers))
 
-    held = described.model_dump_json(by_alias=True, exclude_defaults=True)
+    held = described.model_dump_json(by_alias=True, exclude_unset=True)
 
     assert json.loads(held)["environments"]["production"]["server"] == servers
     assert Stack.model_validate_json(held) == described

@@ -183,5 +183,6 @@ def test_the_edge_does_what_is_written_down(kept: Maintenance | None, ready: boo
 
     run_step(SettleMaintenance(ready), world(STACK, host))
 
-    assert len(host.commands) == ready
+    told = ("PUT", "/maintenance/sevra-atlas-local", "off" if kept is None else kept.value)
+    assert host.asked == [told] * ready
     assert (host.read(LAYOUT.maintenance_page) is None) == (kept is None)

@@ -204,6 +204,7 @@ def test_verbs_of_the_app_tier_are_carried_out_by_the_runtime() -> None:
         ("pull", ("x@sha256:1",)),
         ("migrate", NEW),
         ("start_app", NEW, "green"),
+        ("ask", "GET", f"/flights/sevra-atlas-local/{OLD}?within=200", ""),
         ("stop_app", OLD, 10),
         ("stop_app", NEW, 0),
     ]
@@ -297,19 +298,19 @@ def test_a_switch_proves_the_new_tier_first_and_goes_back_to_the_old_one() -> No
 
     run_step(step, on)
 
-    assert [argv[-1].partition("edge/")[2] for argv in host.commands] == [
-        "live/sevra-atlas-local?probe=api/health&probe=worker/up",
-    ]
+    assert host.asked == [("PUT", "/live/sevra-atlas-local?probe=api/health&probe=worker/up", f"green:{NEW}")]
     assert host.read(LAYOUT.live) == live_default(Live("green", NEW)).encode()
     step.undo(on)
-    assert str(OLD_IS_LIVE) in host.commands[-1]
+    assert host.asked[1] == ("PUT", "/live/sevra-atlas-local", str(OLD_IS_LIVE))
+    assert host.asked[2][1].startswith(f"/flights/sevra-atlas-local/{NEW}?"), "what it was asked meanwhile may finish"
+    assert host.commands == []
     assert state(host) == before
 
 
 def test_a_tier_that_nginx_does_not_reach_never_gets_traffic() -> None:
     host = serving()
     before = state(host)
-    host.answer("PUT", status=22, stdout="api/health: Nginx answers 502\n")
+    host.answer("PUT", status=502, stdout="api/health: Nginx answers 502\n")
 
     with pytest.raises(WharfingerError, match="does not reach green") as caught:
         run_step(Switch(NEW, "green", OLD_IS_LIVE, (("api", "/health"),)), world(STACK, host))
