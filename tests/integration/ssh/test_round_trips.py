@@ -16,7 +16,7 @@ from tests.integration.ssh.servers import SshServer
 
 SESSIONS = 1
 """Commands that a shell of the server ran."""
-WAITS = 18
+WAITS = 16
 """Questions that could only be asked once the one before was answered, to the host and to its engine together."""
 
 
@@ -47,7 +47,7 @@ def test_a_deploy_of_one_changed_service_goes_to_and_fro_few_times(
 ) -> None:
     staged.deploy()
     staged.edit("app.py", 'VERSION = "one"', 'VERSION = "two"')
-    vps.relay.delay = 0.01  # what is asked at once is under way at once then, however busy this machine is
+    vps.relay.delay = 0.015  # what is asked at once is under way at once then, however busy this machine is
 
     counted = deploy(staged, tmp_path / "counted.json")
     vps.relay.delay = 0.0
