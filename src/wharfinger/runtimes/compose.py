@@ -182,7 +182,8 @@ class ComposeRuntime:
 
     def remove_images(self, images: tuple[str, ...]) -> None:
         """Remove images; see `Runtime.remove_images`."""
-        names = [name for image in images for name in self.engine.names_of(image)]
+        with ThreadPoolExecutor() as pool:  # at once: the engine may be far away
+            names = [name for each in pool.map(self.engine.names_of, images) for name in each]
         if names:  # one that a container still uses is refused, and stays
             self.host.run(("docker", "image", "rm", *names), timeout=_START_TIMEOUT, check=False)
 

@@ -58,14 +58,17 @@ def test_a_deploy_of_one_changed_service_goes_to_and_fro_few_times(
 
 @pytest.mark.long
 def test_a_way_of_30_ms_adds_less_than_a_second(staged: Deployment, vps: SshServer, tmp_path: Path) -> None:
-    """As long as what waits for an answer does so as few times as above; the fastest of five counts."""
+    """Each of them prunes an old release too, once three are there; the fastest of five counts."""
     taken: dict[float, list[float]] = {0.0: [], 0.015: []}
-    for number in range(10):
+    staged.deploy()
+    for number in range(-2, 10):
         vps.relay.delay = (0.0, 0.015)[number % 2]
         version = f'VERSION = "{tmp_path.name}-{number}"'
         path = staged.folder / "app.py"
         path.write_text(re.sub(r'VERSION = ".*"', version, path.read_text(encoding="utf-8")), encoding="utf-8")
-        taken[vps.relay.delay].append(deploy(staged, tmp_path / "counted.json")["seconds"])
+        seconds = deploy(staged, tmp_path / "counted.json")["seconds"]
+        if number >= 0:
+            taken[vps.relay.delay].append(seconds)
     vps.relay.delay = 0.0
 
     assert min(taken[0.015]) - min(taken[0.0]) < 1.0, taken
