@@ -20,6 +20,8 @@ ROOT = Path(__file__).parent
 TYPED = ("src", "tests", "docs", "benchmarks", "compose", "noxfile.py", "tasks.py")
 # Tests with an engine wait a good part of their time: one worker more than there are cores keeps these busy.
 WAITING_WORKERS = str(1 + (os.cpu_count() or 1))
+# What these compare is how long things take, so nothing else runs beside them.
+MEASURING = ("tests/integration/ssh/test_round_trips.py", "tests/integration/ssh/test_speed.py")
 STACKS = sorted(path.parent.name for path in ROOT.glob("stacks/*/tests"))
 
 os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
@@ -147,15 +149,17 @@ def faults(session: nox.Session) -> None:
     servers = "tests/integration/test_several_servers.py"
     others = ("tests/faults", servers, *(f"--ignore={path}" for path in kills))
     # Whole files: what is long builds here and there on what comes before it.
-    files = (path for path in map(str, sorted(ROOT.glob("tests/*/**/test_*.py"))) if "faults" not in path)
-    long = [path for path in files if not path.endswith(servers) and "mark.long" in Path(path).read_text("utf-8")]
+    files = (str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("tests/*/**/test_*.py")))
+    apart = ("tests/faults", servers, *MEASURING)
+    long = [path for path in files if not path.startswith(apart) and "mark.long" in (ROOT / path).read_text("utf-8")]
     none = [0, 5] if session.posargs else [0]  # what was asked for may be in one of them only
     for words in (
-        ("--dist", "load", *kills),  # many short tests of one file: each worker has a deployment of its own
-        ("--dist", "loadfile", *others),
-        ("--dist", "loadfile", *long),
+        ("-n", WAITING_WORKERS, "--dist", "load", *kills),  # many short tests of one file: a deployment for each worker
+        ("-n", WAITING_WORKERS, "--dist", "loadfile", *others),
+        ("-n", WAITING_WORKERS, "--dist", "loadfile", *long),
+        MEASURING,
     ):
-        session.run("pytest", "-n", WAITING_WORKERS, *words, *session.posargs, success_codes=none)
+        session.run("pytest", *words, *session.posargs, success_codes=none)
 
 
 @nox.session

@@ -214,7 +214,8 @@ def refuse_unready(wanted: Wanted, observed: Observed, place: Place) -> None:
     if wanted.site is not None and environment.edge.is_host and not observed.edge_is_ready:
         raise NotReady(
             f"{environment.server}: nothing listens on port {environment.http_port}, where its own Nginx is to answer",
-            fix="start it (systemctl start nginx), or let Wharfinger run one: `edge: container`",
+            fix="start it (systemctl start nginx; it listens where a site of it does, such as its default one), or let "
+            "Wharfinger run one: `edge: container`",
         )
     if wanted.site is not None and not observed.edge and not environment.edge.is_host:
         ports = (environment.http_port, environment.https_port)

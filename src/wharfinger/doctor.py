@@ -113,6 +113,8 @@ def _clock(host: Host) -> Finding:
 def _ports(place: Place, server: Server) -> Iterator[Finding]:
     observed = observe(server.host, server.engine, server.edge, server.layout, ())
     ports = [place.environment.http_port] + ([place.environment.https_port] if place.environment.tls else [])
+    if place.environment.edge.is_host and observed.current is None:
+        ports = ports[:1]  # where HTTPS is, our site may be the first that listens
     for port in ports:
         if place.environment.edge.is_host:
             there = port in observed.ports_taken
@@ -150,10 +152,10 @@ def _certificates(place: Place, server: Server) -> Iterator[Finding]:
         mends = {
             "acme": f"invoke certs.renew --env {env} says why it was not renewed",
             "local": f"invoke deploy --env {env} issues a new one",
+            "own": f"invoke certs.put --env {env} --folder FOLDER puts a newer one there",
         }
-        fix = mends.get(
-            sources.get(one.name, "own"), f"invoke certs.put --env {env} --folder FOLDER puts a newer one there"
-        )
+        elsewhere = "renew it there (certbot renew), and let the server's own Nginx load it (nginx -s reload)"
+        fix = elsewhere if place.environment.edge.is_host else mends[sources.get(one.name, "own")]
         yield Finding("certificate", fine=False, seen=warning or one.name, fix=fix)
 
 

@@ -14,16 +14,19 @@ from typing import Any, Final
 
 from wharfinger import certificates
 from wharfinger.certificates import Certificate
-from wharfinger.commands import compose, renewal
+from wharfinger.commands import compose, host_nginx, renewal
 from wharfinger.edges import AnyEdge
-from wharfinger.errors import CommandFailed, InvalidInput, StepFailed
+from wharfinger.errors import CommandFailed, InvalidInput, StepFailed, WharfingerError
 from wharfinger.hosts import File, Host
 from wharfinger.model.release import Layout
 from wharfinger.model.tls import Wish
 
 _START_TIMEOUT: Final = 120.0
 _ORDER_TIMEOUT: Final = 700.0
+_SHOWN_WITHIN: Final = 10.0
 _SERVED: Final = re.compile(rb"^\s*ssl_certificate certs/([^/;\s]+)/", re.MULTILINE)
+_SHOWN: Final = re.compile(rb"listen (\S+) ssl[^}]*?ssl_certificate (/\S+)/fullchain\.pem;[^}]*?server_name ([^\s;]+)")
+"""The sites of the server's own Nginx: it finds certificates by whole paths."""
 _FIXES: Final[Mapping[str, str]] = {
     "dns": "let an A or AAAA record of each name lead to this server; `aliases` and `domain` say which they are",
     "connection": "the ACME server comes to port 80 of each name: let its DNS lead here, and the firewall let it in",
@@ -43,7 +46,7 @@ class Served:
 
     name: str
     certificate: Certificate | None
-    """None: what lies there cannot be read."""
+    """None: what lies there cannot be read, or Nginx shows none."""
     failures: int = 0
     """How often its renewal has failed in a row."""
     problem: tuple[str, ...] = ()
@@ -54,7 +57,7 @@ class Served:
     def warning(self, clock: datetime) -> str | None:
         """Return what is to be told of it, in words; None where all is well."""
         if self.certificate is None:
-            return f"certificate {self.name}: there is none that can be read"
+            return f"certificate {self.name}: {'; '.join(self.problem) or 'there is none that can be read'}"
         found = self.certificate.warning(clock)
         if found is None:
             return None
@@ -81,7 +84,23 @@ class Served:
 def served(host: Host, layout: Layout) -> tuple[Served, ...]:
     """Return the certificates that the site and the routes of an environment serve with, each once."""
     text = b"\n".join(host.read(path) or b"" for path in (layout.site, layout.routes))
-    return tuple(_served(host, layout, name.decode()) for name in dict.fromkeys(_SERVED.findall(text)))
+    held = tuple(_served(host, layout, name.decode()) for name in dict.fromkeys(_SERVED.findall(text)))
+    sites: dict[str, tuple[str, str]] = {}
+    for listen, folder, domain in _SHOWN.findall(text):
+        sites.setdefault(folder.decode(), (listen.decode(), domain.decode()))
+    return (*held, *(_shown(host, folder, *site) for folder, site in sites.items()))
+
+
+def _shown(host: Host, folder: str, listen: str, domain: str) -> Served:
+    """Ask the server's own Nginx what it shows: the files are not ours to read, and it may not have loaded new ones."""
+    address = listen if ":" in listen else f"127.0.0.1:{listen}"
+    argv = host_nginx.show_certificate(address, domain.replace("*", "any"))
+    try:
+        shown = host.run(argv, timeout=_SHOWN_WITHIN, check=False).stdout
+    except WharfingerError as error:  # there is no such command, or nothing answers
+        return Served(folder, None, problem=(error.problem,))
+    found = certificates.read(shown.encode())
+    return Served(folder, found, problem=() if found else (f"Nginx shows none for {domain}",))
 
 
 def _served(host: Host, layout: Layout, name: str) -> Served:

@@ -66,7 +66,7 @@ class HostEdge:
         if not self._answers():
             raise NotReady(
                 f"{self.host.name}: the server's own Nginx does not answer on port {self.listens_on}",
-                fix="start it (systemctl start nginx), then try again",
+                fix="start it (systemctl start nginx; it listens where a site of it does, such as its default one)",
             )
 
     def put_site(self, content: bytes, live: Live) -> None:

@@ -18,7 +18,8 @@ from wharfinger.hosts import Completed
 from wharfinger.hosts.host_keys import HostKeys
 from wharfinger.hosts.local import LocalHost
 from wharfinger.hosts.ssh_trouble import explained
-from wharfinger.planning.setup import Change, Found, already_there, firewall_hints, plan_setup
+from wharfinger.planning.own_nginx import plan_own_nginx
+from wharfinger.planning.setup import OLDEST_ENGINE, Change, Found, already_there, firewall_hints, plan_setup
 from wharfinger.project import Place
 from wharfinger.supplying import supply
 
@@ -44,10 +45,15 @@ def set_up(place: Place, console: Console, *, login: str, consent: Consent) -> N
 
 
 def _set_up(place: Place, console: Console, *, login: str, consent: Consent) -> None:
-    way, folder = way_of(place, login=login), str(layout_of(place).root)
-    user = resolved(way_of(place), "user")
-    found = _look(way, user, folder)
-    changes = plan_setup(found, user=user, folder=folder)
+    way, layout, edge = way_of(place, login=login), layout_of(place), place.environment.edge
+    user, folder, sites = resolved(way_of(place), "user"), str(layout.root), str(layout.sites)
+
+    def look() -> tuple[Found, tuple[Change, ...]]:
+        found = _look(way, user, folder, sites if edge.is_host else "")
+        of_nginx = plan_own_nginx(found, edge.command, user=user, sites=sites) if edge.is_host else ()
+        return found, (*plan_setup(found, user=user, folder=folder), *of_nginx)
+
+    found, changes = look()
     for line in already_there(found, user=user, folder=folder):
         console.say(f"there already: {line}")
     for change in changes:
@@ -60,6 +66,7 @@ def _set_up(place: Place, console: Console, *, login: str, consent: Consent) -> 
     _carry_out(way, found, changes, console)
     if changes:  # who belongs to which group is settled when one logs in
         LocalHost().run(ssh.leave(way_of(place)), timeout=_LOOK_WITHIN, check=False)
+        _refuse_left(found.name, look()[1])
     _start_edge(place, console)
     environment = place.environment
     ports = (int(resolved(way, "port") or _SSH_PORT), environment.http_port, environment.https_port)
@@ -68,8 +75,8 @@ def _set_up(place: Place, console: Console, *, login: str, consent: Consent) -> 
     console.say(f"{found.name} is ready: invoke deploy --env {place.environment_name}")
 
 
-def _look(way: Way, user: str, folder: str) -> Found:
-    done = _run(way, commands.look(user, folder), timeout=_LOOK_WITHIN)
+def _look(way: Way, user: str, folder: str, sites: str) -> Found:
+    done = _run(way, commands.look(user, folder, sites), timeout=_LOOK_WITHIN)
     return Found(commands.read_facts(done.stdout), way.destination)
 
 
@@ -88,9 +95,23 @@ def _carry_out(way: Way, found: Found, changes: Sequence[Change], console: Conso
                 shown.conclude("done")
 
 
+def _refuse_left(name: str, left: Sequence[Change]) -> None:
+    """Raise StepFailed where all went well and the server still is not what it is to be."""
+    if left:
+        raise StepFailed(
+            f"{name}: it was all done, and still there is to {left[0].title}",
+            details=[f"to do: {change.title}" for change in left],
+            fix=f"look there; Docker Engine {OLDEST_ENGINE} or later is needed (on Ubuntu 24.04 from `noble-updates`), "
+            "and `apt-cache policy docker.io` says what its package sources have",
+        )
+
+
 def _start_edge(place: Place, console: Console) -> None:
-    """Bring the edge up, which refuses every host name until a site is deployed."""
+    """Bring the edge up, which refuses every host name until a site is deployed; the server's own Nginx must run."""
     with connect(place) as server:
+        if place.environment.edge.is_host:
+            server.edge.start({})
+            return
         observed = {each.name for each in server.engine.project(server.edge.project) if each.is_ready}
         if server.edge.container in observed:
             console.say("there already: the edge")

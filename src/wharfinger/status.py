@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from wharfinger.commands import compose
@@ -10,7 +11,7 @@ from wharfinger.connecting import Server, at_once, connect, connect_all
 from wharfinger.console import Console
 from wharfinger.edge_certificates import Served, served
 from wharfinger.engine import Container
-from wharfinger.errors import UsageError
+from wharfinger.errors import NotReady, UsageError
 from wharfinger.facts import Observed, observe
 from wharfinger.project import Place
 from wharfinger.showing import table
@@ -20,41 +21,56 @@ _Looked = dict[str, tuple[Observed, tuple[Served, ...]]]
 
 
 def status(place: Place, console: Console, *, as_json: bool) -> None:
-    """Show the current release, its address, and every container with state, health, image and since when."""
+    """Show the current release, its address, and every container with state, health, image and since when.
+
+    Raises NotReady for a server that cannot be reached, once the others were shown.
+    """
     with connect_all(place) as servers:
-        looked = dict(zip(place.environment.servers, at_once(_look, servers), strict=True))
-    facts = _facts(place, looked)
-    if as_json:
-        console.json(facts)
-    else:
-        _tell(facts, looked, place, console)
+        answers = dict(zip(place.environment.servers, at_once(_look, servers), strict=True))
+    looked = {server: answer for server, answer in answers.items() if not isinstance(answer, NotReady)}
+    away = {server: answer for server, answer in answers.items() if isinstance(answer, NotReady)}
+    if looked:
+        facts = _facts(place, looked, away)
+        if as_json:
+            console.json(facts)
+        else:
+            _tell(facts, looked, place, console)
+    for error in away.values():
+        raise error
 
 
-def _facts(place: Place, looked: _Looked) -> dict[str, Any]:
-    first, _ = looked[place.environment.server]
-    release = first.current if len({seen.current for seen, _ in looked.values()}) == 1 else None
+def _facts(place: Place, looked: _Looked, away: Mapping[str, NotReady]) -> dict[str, Any]:
+    first, _ = next(iter(looked.values()))
+    release = first.current if not away and len({seen.current for seen, _ in looked.values()}) == 1 else None
     unfinished = {server: _unfinished(seen) for server, (seen, _) in looked.items()}
     return {
         "stack": place.stack.name,
         "environment": place.environment_name,
         "release": release,
         "url": place.environment.url if release else None,
-        "servers": [{"server": server, "release": seen.current} for server, (seen, _) in looked.items()],
+        "servers": [
+            {
+                "server": server,
+                "release": looked[server][0].current if server in looked else None,
+                "problem": away[server].problem if server in away else None,
+            }
+            for server in place.environment.servers
+        ],
         "scale": dict(first.scale),
         "maintenance": {"allow": list(first.maintenance.allow)} if first.maintenance else None,
         "certificates": [
             {"server": server, **one.facts(seen.clock)} for server, (seen, held) in looked.items() for one in held
         ],
         "services": [{"server": server, **facts} for server, (seen, _) in looked.items() for facts in _services(seen)],
-        "unfinished": [_named(server, line, looked) for server, of_one in unfinished.items() for line in of_one],
+        "unfinished": [_named(place, server, line) for server, of_one in unfinished.items() for line in of_one],
     }
 
 
 def _tell(facts: dict[str, Any], looked: _Looked, place: Place, console: Console) -> None:
-    for server, (seen, _) in looked.items():
-        where = f"{place.target.name} on {server}" if len(looked) > 1 else place.target.name
-        serves = f"release {seen.current} at {place.environment.url}" if seen.current else "nothing deployed"
-        console.data(f"{where}: {serves}")
+    for one in facts["servers"]:
+        where = f"{place.target.name} on {one['server']}" if len(facts["servers"]) > 1 else place.target.name
+        serves = f"release {one['release']} at {place.environment.url}" if one["release"] else "nothing deployed"
+        console.data(f"{where}: {'does not answer' if one['problem'] else serves}")
     for line in (*facts["unfinished"], *(one["warning"] for one in facts["certificates"] if one["warning"])):
         console.warn(line)
     if facts["scale"]:
@@ -62,17 +78,20 @@ def _tell(facts: dict[str, Any], looked: _Looked, place: Place, console: Console
     for server, (seen, _) in looked.items():
         if seen.maintenance:
             passing = f"; {', '.join(seen.maintenance.allow)} may pass" if seen.maintenance.allow else ""
-            console.data(_named(server, f"under maintenance{passing}", looked))
+            console.data(_named(place, server, f"under maintenance{passing}"))
     rows = {server: [[*map(str, one.values())] for one in _services(seen)] for server, (seen, _) in looked.items()}
     table(console, place, ("service", "state", "health", "image", "since"), rows)
 
 
-def _named(server: str, line: str, looked: _Looked) -> str:
-    return f"{server}: {line}" if len(looked) > 1 else line
+def _named(place: Place, server: str, line: str) -> str:
+    return f"{server}: {line}" if len(place.environment.servers) > 1 else line
 
 
-def _look(server: Server) -> tuple[Observed, tuple[Served, ...]]:
-    return _observed(server), tuple(served(server.host, server.layout))
+def _look(server: Server) -> tuple[Observed, tuple[Served, ...]] | NotReady:
+    try:
+        return _observed(server), tuple(served(server.host, server.layout))
+    except NotReady as error:
+        return error
 
 
 def _services(observed: Observed) -> list[dict[str, Any]]:

@@ -58,6 +58,19 @@ def test_a_server_that_has_docker_keeps_its_settings_and_its_containers(sandbox:
         sandbox.ssh("vps2", "docker rm --force lives")
 
 
+@pytest.mark.long
+def test_what_a_server_lacks_even_then_is_told(sandbox: TestSandbox) -> None:
+    """Its package sources may have nothing newer."""
+    old = '#!/bin/sh\n[ "$1" = --version ] || exec /usr/sbin/dockerd "$@"\necho Docker version 24.0.7, build afdd53b\n'
+    sandbox.ssh("root@vps2", "cat >/usr/local/bin/dockerd; chmod 0755 /usr/local/bin/dockerd", stdin=old)
+    try:
+        refused = sandbox.wharfinger("server.setup", "--env", "second", "--login", "root", status=7).stderr
+        assert "root@vps2: it was all done, and still there is to install docker.io" in refused
+        assert "apt-cache policy docker.io" in refused
+    finally:
+        sandbox.ssh("root@vps2", "rm /usr/local/bin/dockerd")
+
+
 def test_a_daemon_json_that_is_broken_stays_as_it_is(sandbox: TestSandbox) -> None:
     before = sandbox.ssh("root@vps1", f"cat {DAEMON}", check=False)
     sandbox.ssh("root@vps1", f"mkdir -p /etc/docker; cat >{DAEMON}", stdin='{"bip": ')

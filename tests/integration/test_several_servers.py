@@ -9,6 +9,8 @@ import json
 import os
 import re
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ from typing import Any, Final
 
 import pytest
 from tests.integration import forked
-from tests.integration.deployments import PEBBLE, Deployment
+from tests.integration.deployments import PEBBLE, REPOSITORY, Deployment
 from tests.integration.sandboxes import TestSandbox
 
 SERVERS: Final = ("vps1", "vps2")
@@ -64,7 +66,8 @@ class Fleet:
         """Run a command that is hit; return what it said."""
         env = {**os.environ, **self.deployment.environ, "NO_COLOR": "1"}
         argv = ("tests.integration.ssh.hitting", point, *words)
-        done = forked.run(argv, cwd=self.deployment.project, env=env, timeout=240)
+        run = in_own_group if point.startswith("int:") else forked.run
+        done = run(argv, cwd=self.deployment.project, env=env, timeout=240)
         assert done.returncode == status, done.stderr
         return done.stderr
 
@@ -115,6 +118,23 @@ class Fleet:
             names = self.sandbox.ssh(server, f"grep -l '\"succeeded\": null' {home}/releases/*/release.json || true")
             found += [f"{server}: {each}" for each in names.split()]
         return found
+
+
+def in_own_group(
+    argv: tuple[str, ...], *, cwd: Path, env: dict[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a module of ours as the one that a terminal has in the foreground."""
+    return subprocess.run(
+        (sys.executable, "-m", *argv),
+        cwd=cwd,
+        env={**env, "PYTHONPATH": str(REPOSITORY)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        start_new_session=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +266,22 @@ def test_an_operator_who_vanishes_leaves_both_to_be_recovered_alike(fleet: Fleet
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(
+    ("verb", "server"),
+    [("Pull", "vps1"), ("StartApp", "vps1"), ("StartApp", "vps2"), ("Switch", "vps1"), ("Verify", "vps2")],
+)
+def test_ctrl_c_in_a_step_on_one_of_two_servers_brings_both_back(fleet: Fleet, verb: str, server: str) -> None:
+    (before,), (release,) = fleet.serves(), fleet.current()
+    after = fleet.change()
+    with visitors(fleet) as seen:
+        said = fleet.hit(f"int:started {verb}@{server}", "deploy", "--env", "both", status=130)
+    assert "interrupted" in said.partition("error: ")[2].splitlines()[0]
+    assert f"vps1, vps2: release {release} still serves" in said
+    assert (fleet.serves(), fleet.current(), fleet.remains()) == ({before}, {release}, [])
+    assert (seen.failures, seen.versions - {before, after}) == ([], set())
+
+
+@pytest.mark.long
 def test_recovery_guesses_nothing_while_a_server_does_not_answer(fleet: Fleet, tmp_path: Path) -> None:
     (before,), (release,) = fleet.serves(), fleet.current()
     fleet.change()
@@ -257,10 +293,13 @@ def test_recovery_guesses_nothing_while_a_server_does_not_answer(fleet: Fleet, t
 
     said = fleet.deployment.wharfinger("recover", "--env", "both", status=4, environ=away).stderr
     health = fleet.deployment.wharfinger("health", "--env", "both", "--json", status=1, environ=away).stdout
+    status = fleet.deployment.wharfinger("status", "--env", "both", "--json", status=4, environ=away)
 
     assert "vps2" in said.partition("error: ")[2].splitlines()[0]
     assert "needs all of its servers" in said
     assert {"vps1", "vps2"} == {each["server"] for each in json.loads(health)["findings"]}
+    assert {"vps1"} == {each["server"] for each in json.loads(status.stdout)["services"]}
+    assert "vps2" in status.stderr.partition("error: ")[2].splitlines()[0]
     fleet.run("recover", "--env", "both")
     assert (fleet.serves(), fleet.current(), fleet.remains()) == ({before}, {release}, [])
 

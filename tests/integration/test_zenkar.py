@@ -149,6 +149,12 @@ def test_it_runs_on_the_sandbox_in_three_commands_beside_what_was_there(
     assert not servers.ssh("vps2", "docker ps --quiet --filter name=wharfinger-edge"), "no edge in a container"
     assert "up to date" in described.wharfinger("deploy", "--env", "staging").stderr
 
+    held = json.loads(described.wharfinger("certs.status", "--env", "production", "--json").stdout)
+    shown = [(one["domains"], one["issuer"], one["days_left"]) for one in held]
+    assert shown == [([domain], "vps2's CA", 59) for domain in ("zenkar.example.com", "odoo.zenkar.example.com")]
+    looked = json.loads(described.wharfinger("doctor", "--env", "production", "--json").stdout)
+    assert [each["fine"] for each in looked if each["name"] == "certificate"] == [True, True]
+
 
 @pytest.mark.long
 def test_who_deploys_there_may_test_and_reload_nginx_and_nothing_else(servers: TestSandbox) -> None:

@@ -67,3 +67,15 @@ def test_an_upload_that_outlasts_the_old_tier_arrives_at_the_new_one(subject: Wh
         "on a machine so slow that the deploy outlasts it, the old one may answer"
     )
     subject.back()
+
+
+@pytest.mark.long
+def test_scaling_down_and_up_loses_no_upload(subject: Wharfinger) -> None:
+    """An upload that Nginx still takes in has no connection yet to the replica that it was meant for."""
+    with Load(subject.http_port, subject.domain, "uploads", rate=400, seconds=300) as load:
+        for count in (3, 2, 3, 2):
+            subject.scale(count)
+        report = load.finish()
+    uploads = [sample for sample in report.samples if sample.kind in {"upload", "stream"}]
+    assert len(uploads) > 50
+    assert not report.problems, report.problems

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.examples import LAYOUT
+from tests.examples import LAYOUT, sevra
 from tests.recording import RecordingEngine, RecordingHost, container, server
 
 from wharfinger.edge_certificates import EdgeCertificates, served
-from wharfinger.errors import InvalidInput, StepFailed
+from wharfinger.errors import InvalidInput, NotReady, StepFailed
 from wharfinger.local_ca import Authority
 from wharfinger.model.tls import Tls, wish
+from wharfinger.rendering.host_site import render_host_site
+from wharfinger.rendering.templates import Templates
 
 NOW = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
 DOMAINS = ("atlas.example.com",)
@@ -169,3 +171,45 @@ def test_what_serves_is_what_the_sites_name_with_what_its_renewal_says(pair: tup
     assert told.endswith("no such host")
     assert mine.facts(late)["days_left"] == 12
     assert "none that can be read" in (gone.warning(NOW) or "")
+
+
+def on_own_nginx(**edge: Any) -> RecordingHost:
+    """A server whose own Nginx serves a site and a route with certificates of their own."""
+    route = {"domain": "odoo.example.com", "to": "127.0.0.1:8069", "tls": {"certificate": "odoo"}}
+    environment = {
+        "server": "local",
+        "domain": "atlas.example.com",
+        "tls": {"certificate": "/etc/letsencrypt/live/atlas.example.com"},
+        "edge": {"kind": "host", "routes": [route], **edge},
+        "ports": {"api": [3000, 3100], "worker": [3001, 3101]},
+    }
+    stack = sevra(environments={"local": environment})
+    text = render_host_site(stack, "local", layout=LAYOUT, templates=Templates.of())
+    return RecordingHost({LAYOUT.site: text.encode()})
+
+
+@pytest.mark.parametrize(("age", "told"), [(0, None), (380, "in 17 days"), (400, "browsers refuse the site")])
+def test_the_servers_own_nginx_is_asked_what_it_serves_with(tmp_path: Path, age: int, told: str | None) -> None:
+    """Its files are often root's alone, and tell nothing of what Nginx has loaded."""
+    host = on_own_nginx()
+    chain, _ = Authority(tmp_path).issue(DOMAINS, NOW - timedelta(days=age))
+    host.answer("-servername", "atlas.example.com", stdout=f"CONNECTED(00000003)\n---\n{chain.decode()}---\n")
+    host.answer("-servername", "odoo.example.com", stdout="CONNECTED(00000003)\n---\nno peer certificate available\n")
+
+    own, route = served(host, LAYOUT)
+
+    assert own.name == "/etc/letsencrypt/live/atlas.example.com"
+    assert own.certificate is not None
+    assert own.certificate.domains == DOMAINS
+    assert (own.warning(NOW) is None) == (told is None)
+    assert (told or "") in (own.warning(NOW) or "")
+    assert route.warning(NOW) == f"certificate {LAYOUT.certs}/odoo: Nginx shows none for odoo.example.com"
+    assert ("openssl", "s_client", "-connect", "127.0.0.1:443", "-servername", "atlas.example.com") in host.commands
+
+
+def test_it_is_asked_where_it_listens() -> None:
+    host = on_own_nginx(bind="10.0.0.5", https_port=8443)
+    host.answer("openssl", error=NotReady("recorder: there is no openssl"))
+    told = [one.warning(NOW) or "" for one in served(host, LAYOUT)]
+    assert [argv[3] for argv in host.commands] == ["10.0.0.5:8443"] * 2
+    assert all(one.endswith(": recorder: there is no openssl") for one in told)

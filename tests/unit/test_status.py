@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from tests.examples import IMAGES, LAYOUT
@@ -17,7 +17,7 @@ from tests.unit.planning.situations import OLD, OLDER, SERVICES, STACK, release
 from wharfinger import status
 from wharfinger.connecting import Server
 from wharfinger.engine import Container
-from wharfinger.errors import UsageError
+from wharfinger.errors import NotReady, UsageError
 from wharfinger.hosts import File
 from wharfinger.local_ca import Authority
 from wharfinger.project import Place
@@ -68,7 +68,7 @@ def test_programs_get_the_release_its_address_and_every_container_of_it(host: Re
         "environment": "local",
         "release": OLD,
         "url": "http://localhost:8080",
-        "servers": [{"server": "local", "release": OLD}],
+        "servers": [{"server": "local", "release": OLD, "problem": None}],
         "scale": {},
         "maintenance": None,
         "certificates": [],
@@ -221,10 +221,8 @@ def test_a_certificate_that_ends_soon_is_told_of(
     assert (told or "") in heard.said
 
 
-def test_of_several_servers_each_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of them has another release, so there is none that all serve."""
-    hosts = [on(monkeypatch, *EVERYTHING), on(monkeypatch, *EVERYTHING)]
-    hosts[1].links[LAYOUT.current] = f"releases/{OLDER}"
+def on_all(monkeypatch: pytest.MonkeyPatch, *hosts: RecordingHost) -> Place:
+    """Return a place whose environment is on `web1` and `web2`, which are these."""
     environment = STACK.environments["local"].model_copy(update={"servers": ("web1", "web2")})
     place = dataclasses.replace(PLACE, stack=STACK.model_copy(update={"environments": {"local": environment}}))
 
@@ -233,6 +231,14 @@ def test_of_several_servers_each_is_told_of(monkeypatch: pytest.MonkeyPatch) -> 
         yield tuple(server(host, RecordingEngine(*EVERYTHING)) for host in hosts)
 
     monkeypatch.setattr(status, "connect_all", connect_all)
+    return place
+
+
+def test_of_several_servers_each_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them has another release, so there is none that all serve."""
+    hosts = [on(monkeypatch, *EVERYTHING), on(monkeypatch, *EVERYTHING)]
+    hosts[1].links[LAYOUT.current] = f"releases/{OLDER}"
+    place = on_all(monkeypatch, *hosts)
     heard, as_json = Heard(), Heard()
 
     status.status(place, heard.console, as_json=False)
@@ -247,4 +253,34 @@ def test_of_several_servers_each_is_told_of(monkeypatch: pytest.MonkeyPatch) -> 
     assert {line.split()[0] for line in lines[3:]} == {"web1", "web2"}
     facts = json.loads(as_json.data)
     assert (facts["release"], facts["url"]) == (None, None)
-    assert facts["servers"] == [{"server": "web1", "release": OLD}, {"server": "web2", "release": OLDER}]
+    assert facts["servers"] == [
+        {"server": "web1", "release": OLD, "problem": None},
+        {"server": "web2", "release": OLDER, "problem": None},
+    ]
+
+
+class Away(RecordingHost):
+    """A host that cannot be reached."""
+
+    def link_target(self, path: PurePosixPath) -> str | None:  # noqa: ARG002 - as every host
+        """Say so."""
+        raise NotReady("web2: Connection refused", fix="see whether it is up")
+
+
+def test_of_several_servers_one_that_is_away_is_named_and_the_others_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = [on(monkeypatch, *EVERYTHING), Away()]
+    place = on_all(monkeypatch, *hosts)
+    heard, as_json = Heard(), Heard()
+
+    for told, json_wanted in ((heard, False), (as_json, True)):
+        with pytest.raises(NotReady, match="web2: Connection refused"):
+            status.status(place, told.console, as_json=json_wanted)
+
+    assert "sevra-atlas-local on web2: does not answer" in heard.data.splitlines()
+    assert {line.split()[0] for line in heard.data.splitlines()[3:]} == {"web1"}
+    facts = json.loads(as_json.data)
+    assert facts["release"] is None
+    assert facts["servers"] == [
+        {"server": "web1", "release": OLD, "problem": None},
+        {"server": "web2", "release": None, "problem": "web2: Connection refused"},
+    ]

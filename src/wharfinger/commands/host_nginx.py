@@ -31,6 +31,11 @@ def probe(address: str, site: str, slot: str, service: str, path: str) -> tuple[
     return (*asked, "--output", "/dev/null", "--write-out", "%{http_code}")
 
 
+def show_certificate(address: str, domain: str) -> tuple[str, ...]:
+    """Print the certificate, as PEM among other lines, that is shown at an address to who asks for a domain."""
+    return ("openssl", "s_client", "-connect", address, "-servername", domain)
+
+
 def _ask(address: str, site: str, path: str) -> tuple[str, ...]:
     return (
         *("curl", "--silent", "--show-error", "--max-time", "5", "--noproxy", "*"),

@@ -38,6 +38,14 @@ if [ -d /run/systemd/system ]; then
     fact systemd yes
     fact enabled "$(systemctl is-enabled docker 2>/dev/null)"
 fi
+if [ -n "${3:-}" ]; then
+    for tool in nginx curl openssl sudo; do fact "$tool" "$(command -v "$tool")"; done
+    fact nginx-runs "$(pidof nginx)"
+    fact nginx-enabled "$(systemctl is-enabled nginx 2>/dev/null)"
+    fact includes "$(root nginx -T -q 2>/dev/null | grep -cF "include $3/*.conf;")"
+    may='sudo -n nginx -T -q && sudo -n -l nginx -s reload'
+    fact may-reload "$(root runuser -u "$1" -- sh -c "$may" >/dev/null 2>&1 && echo yes)"
+fi
 fact ufw "$(root ufw status 2>/dev/null | head -n 1)"
 fact nft "$(root nft list ruleset 2>/dev/null | grep -c 'hook input.*policy drop')"
 for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
@@ -68,9 +76,15 @@ if [ -s "$keys" ]; then
 fi
 """
 
-_FUNCTIONS: Final = r"""
-PATH=$PATH:/usr/sbin:/sbin
+_PATH: Final = "PATH=$PATH:/usr/sbin:/sbin\n"
+_FUNCTIONS: Final = (
+    _PATH
+    + r"""
 answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+# Not every package lets the engine that runs end when it brings a newer one.
+installed() {
+    running=$(docker version --format '{{.Server.Version}}' 2>/dev/null) && dockerd --version | grep -qF " $running,"
+}
 await() {
     tries=0
     until answers; do
@@ -85,11 +99,17 @@ launch() {
     setsid --fork dockerd $DOCKER_OPTS >>/var/log/dockerd.log 2>&1 </dev/null
 }
 """
+)
 
 _START: Final = (
     _FUNCTIONS
     + r"""
-if [ -d /run/systemd/system ]; then systemctl enable --now docker >&2; elif ! answers; then launch; fi
+if [ -d /run/systemd/system ]; then
+    systemctl enable --now docker >&2
+    installed || systemctl restart docker >&2
+elif ! answers; then
+    launch
+fi
 await
 """
 )
@@ -123,10 +143,39 @@ await
 """
 )
 
+_INCLUDE: Final = r"""
+file=/etc/nginx/conf.d/wharfinger.conf
+[ ! -e "$file" ] || cp -p "$file" "$file.before"
+printf 'include %s/*.conf;\n' "$1" >>"$file"
+if ! nginx -t; then
+    if [ -e "$file.before" ]; then mv "$file.before" "$file"; else rm "$file"; fi
+    exit 1
+fi
+rm -f "$file.before"
+[ -z "$(pidof nginx)" ] || nginx -s reload
+"""
 
-def look(user: str, folder: str) -> Argv:
-    """Print what there is on a server, as `read_facts` reads it; it changes nothing."""
-    return ("sh", "-c", _LOOK, "sh", user, folder)
+# Any other flag of it would make root of whoever deploys. sudo reads no file with a dot in its name.
+_LET_RELOAD: Final = r"""
+file=/etc/sudoers.d/wharfinger-$(printf %s "$1" | tr -c 'A-Za-z0-9_-' _)
+umask 0337
+printf '%s ALL=(root) NOPASSWD: %s -T -q, %s -s reload\n' "$1" "$(command -v nginx)" "$(command -v nginx)" >"$file.new"
+trap 'rm -f "$file.new"' EXIT
+visudo -cqf "$file.new"
+mv "$file.new" "$file"
+"""
+
+_START_NGINX: Final = r"""
+if [ -d /run/systemd/system ]; then systemctl enable --now nginx; else [ -n "$(pidof nginx)" ] || nginx; fi
+"""
+
+
+def look(user: str, folder: str, sites: str = "") -> Argv:
+    """Print what there is on a server, as `read_facts` reads it; it changes nothing.
+
+    `sites` is the folder that the server's own Nginx is to include, where that is the edge.
+    """
+    return ("sh", "-c", _LOOK, "sh", user, folder, sites)
 
 
 def read_facts(text: str) -> dict[str, str]:
@@ -168,6 +217,21 @@ def configure_engine() -> Argv:
 def start_engine() -> Argv:
     """Start the engine, now and at boot, and return when it answers."""
     return _script(_START)
+
+
+def include_sites(folder: str) -> Argv:
+    """Let the server's own Nginx include the sites of a folder; where its test fails all is as it was."""
+    return _script(_PATH + _INCLUDE, folder)
+
+
+def let_reload(user: str) -> Argv:
+    """Let a user test and reload the server's own Nginx by sudo, and nothing else of it."""
+    return _script(_PATH + _LET_RELOAD, user)
+
+
+def start_nginx() -> Argv:
+    """Start the server's own Nginx, now and at boot."""
+    return _script(_PATH + _START_NGINX)
 
 
 def _script(text: str, *arguments: str) -> Argv:

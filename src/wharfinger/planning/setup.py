@@ -59,6 +59,13 @@ class Found:
         return int(found[1]) if found else None
 
     @property
+    def is_old(self) -> bool:
+        """Whether the engine that is installed, or the one that runs, is older than what is needed."""
+        running = re.match(r"\d+", self["answers"])
+        majors = (self.engine, int(running[0]) if running else None)
+        return any(major is not None and major < OLDEST_ENGINE for major in majors)
+
+    @property
     def sources(self) -> dict[str, str]:
         """The files of apt's sources."""
         return {name.removeprefix("apt:"): text for name, text in self.facts.items() if name.startswith("apt:")}
@@ -207,7 +214,7 @@ def _read_daemon(found: Found) -> dict[str, Any]:
 
 def _engine(found: Found) -> Iterator[Change]:
     disabled = found["systemd"] == "yes" and found["enabled"] != "enabled"
-    if not found["answers"] or disabled:
+    if not found["answers"] or found.is_old or disabled:
         yield Change("start Docker Engine, now and at boot", commands.start_engine())
 
 

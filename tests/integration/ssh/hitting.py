@@ -2,10 +2,11 @@
 
     python -m tests.integration.ssh.hitting "cut:started StartApp" deploy --env staging
 
-`cut` kills the process that holds the SSH connection, `kill` this one, `fail` lets the step fail, `away` only says that
-this is another machine. Of several servers, `cut:started StartApp@vps2` means that line in the journal of that one.
-Nothing in the program knows of it: the one method that appends to a journal is called as always, and once the line is
-on the server's disk the hit follows.
+`cut` kills the process that holds the SSH connection, `kill` this one, `int` presses Ctrl-C a moment later (for which
+this one needs a process group of its own), `fail` lets the step fail, `away` only says that this is another machine. Of
+several servers, `cut:started StartApp@vps2` means that line in the journal of that one. Nothing in the program knows of
+it: the one method that appends to a journal is called as always, and once the line is on the server's disk the hit
+follows.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import PurePosixPath
 
 from wharfinger.cli import main
 from wharfinger.errors import WharfingerError
 from wharfinger.hosts.remote import RemoteHost
 from wharfinger.hosts.ssh import SshHost
+
+_PRESSED_AFTER = 0.2
 
 
 def _master(host: RemoteHost) -> int:
@@ -48,6 +52,9 @@ def run(point: str, words: list[str]) -> None:
             assert self.is_reached()  # so that the line is on disk there
             if what == "fail":
                 raise WharfingerError("it was hit")
+            if what == "int":  # a terminal tells every process of the group
+                threading.Timer(_PRESSED_AFTER, os.killpg, (os.getpgrp(), signal.SIGINT)).start()
+                return
             os.kill(os.getpid() if what == "kill" else _master(self), signal.SIGKILL)
 
     if what == "away":

@@ -16,14 +16,21 @@ from tests.integration.ssh.relay import Relay
 IMAGE: Final = "wharfinger-test-sshd"
 HERE: Final = Path(__file__).parent
 DEPLOY_UID: Final = 1000
-_CAPABILITIES: Final = (
-    *("AUDIT_CONTROL", "BPF", "DAC_READ_SEARCH", "IPC_LOCK", "LINUX_IMMUTABLE", "MKNOD", "NET_ADMIN", "NET_RAW"),
-    *("PERFMON", "SYS_ADMIN", "SYS_CHROOT", "SYS_NICE", "SYS_PTRACE", "SYSLOG"),
+CAPABILITIES: Final = tuple(
+    word
+    for name in (
+        *("AUDIT_CONTROL", "BPF", "DAC_READ_SEARCH", "IPC_LOCK", "LINUX_IMMUTABLE", "MKNOD", "NET_ADMIN", "NET_RAW"),
+        *("PERFMON", "SYS_ADMIN", "SYS_CHROOT", "SYS_NICE", "SYS_PTRACE", "SYSLOG"),
+    )
+    for word in ("--cap-add", name)
+)
+"""What an engine in a container needs."""
+UNCONFINED: Final = (
+    *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
+    *("--security-opt", "systempaths=unconfined"),
 )
 _OWN_ENGINE: Final = (
-    *(word for name in _CAPABILITIES for word in ("--cap-add", name)),
-    *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
-    *("--security-opt", "systempaths=unconfined", "--cgroupns", "host"),
+    *(*CAPABILITIES, *UNCONFINED, "--cgroupns", "host"),
     *("--volume", "/sys/fs/cgroup:/sys/fs/cgroup", "--volume", "/var/lib/docker"),
 )
 _UP_WITHIN: Final = 60.0
@@ -108,7 +115,7 @@ def start(folder: Path, name: str, root: Path, *, own_engine: bool = False) -> S
         *("--volume", f"{root}:{root}", "--volume", f"{folder / 'keys'}:/run/keys:ro", IMAGE),
     )
     port = int(docker("port", name, "22").rpartition(":")[2])
-    _await_banner(port)
+    await_banner("127.0.0.1", port)
     made = SshServer(name, folder, root, Relay(port))
     shared = f"""
   HostName 127.0.0.1
@@ -123,11 +130,12 @@ def start(folder: Path, name: str, root: Path, *, own_engine: bool = False) -> S
     return made
 
 
-def _await_banner(port: int) -> None:
+def await_banner(address: str, port: int) -> None:
+    """Return once an SSH server answers."""
     deadline = time.monotonic() + _UP_WITHIN
     while True:
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            with socket.create_connection((address, port), timeout=5) as connection:
                 if connection.recv(4) == b"SSH-":
                     return
         except OSError:

@@ -98,9 +98,16 @@ def test_debian_12_without_an_archive_is_refused() -> None:
 
 def test_debian_12s_own_engine_is_too_old_and_is_replaced() -> None:
     old = READY | {"codename": "bookworm", "engine": "Docker version 20.10.24+dfsg1", "compose": "1.29.2"}
-    suite, install = titles(**(old | {"apt:/etc/apt/sources.list": "deb http://a.example.com/debian bookworm main\n"}))
+    suite, install, start = titles(
+        **(old | {"apt:/etc/apt/sources.list": "deb http://a.example.com/debian bookworm main\n"})
+    )
     assert suite == "let apt know Debian 13 too, for Docker only"
     assert install == "install docker.io/trixie iptables ca-certificates docker-cli/trixie docker-compose/trixie"
+    assert start == "start Docker Engine, now and at boot"
+
+
+def test_an_engine_that_runs_on_after_a_newer_one_was_installed_starts_anew() -> None:
+    assert titles(**(READY | {"answers": "24.0.7"})) == ["start Docker Engine, now and at boot"]
 
 
 def test_dockers_own_packages_stay_dockers_own() -> None:
