@@ -24,6 +24,7 @@ from wharfinger.edge import Edge
 from wharfinger.engine import ONE_OFF, PROJECT, Container, Engine
 from wharfinger.errors import CommandFailed, ConnectionLost, WharfingerError
 from wharfinger.hosts import Completed, File, operator
+from wharfinger.hosts.files import assigned
 from wharfinger.hosts.operator import Operator
 from wharfinger.model.release import Layout, Slot
 from wharfinger.model.stack import Stack
@@ -196,6 +197,10 @@ class RecordingHost:
         """Append a line; see `Host.append`."""
         held = self.files.get(path, File(b"", 0o600))
         self.files[path] = File(held.content + f"{line}\n".encode(), held.mode)
+
+    def assign(self, path: PurePosixPath, values: Mapping[str, str]) -> None:
+        """Put lines into a file; see `Host.assign`."""
+        self.write({path: File(assigned(self.read(path) or b"", values), 0o600)})
 
     def make_folder(self, path: PurePosixPath, *, mode: int = 0o755, owner: int | None = None) -> None:
         """Make a folder; see `Host.make_folder`."""

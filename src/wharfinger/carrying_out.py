@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from wharfinger import runner
-from wharfinger.commands import compose
 from wharfinger.connecting import Server, at_once
 from wharfinger.console import Console
 from wharfinger.console.steps import Finding
 from wharfinger.errors import ConnectionLost, NotReady, WharfingerError
 from wharfinger.fleet import look, names_of
 from wharfinger.journal import Journal
-from wharfinger.lock import deploy_lock, deploying, remove_stale
+from wharfinger.lock import deploy_lock, remove_stale, settle
 from wharfinger.model.stack import Stack
 from wharfinger.planning import Plan
 from wharfinger.planning.recovery import plan_recovery
@@ -24,7 +23,6 @@ from wharfinger.project import Place
 from wharfinger.runner import Part
 from wharfinger.showing import agree, look_of, show
 
-_SETTLED_WITHIN: Final = 15.0
 _AGAIN_WITHIN: Final = 30.0
 _NEEDS_ALL: Final = "needs all of its servers; take one that is gone for good out of `server` in stack.yaml"
 
@@ -59,23 +57,6 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
-def settle(server: Server) -> None:
-    """Return once the commands of a run that was killed have ended, or have had time to: a plan needs a still picture.
-
-    Raises LockHeld where the run goes on.
-    """
-    if server.host.read(server.layout.lock) is None:
-        return
-    busy = deploying(server.host, server.layout)
-    if busy is not None:
-        remove_stale(server.host, server.layout)
-    if server.host.read(server.layout.lock) is not None:
-        releases = server.host.names_in(server.layout.releases)
-        target = server.layout.target
-        projects = (target.name, *(target.app_project(release) for release in releases))
-        server.host.left_running(tuple(map(compose.words, projects)), within=_SETTLED_WITHIN)
-
-
 def carry_out(
     make_plans: Callable[[], Sequence[Plan]],
     place: Place,
@@ -89,16 +70,11 @@ def carry_out(
     Where somebody is asked, they are made anew once the locks are held; raises WharfingerError when they have changed
     in the meantime. Their steps are run unless there are none or `consent` stops after the plan.
     """
-    try:
-        at_once(settle, servers)
-    except NotReady as error:
-        if len(servers) > 1:
-            error.details += (f"{place.environment_name} {_NEEDS_ALL}",)
-        raise
     agreed: tuple[Plan, ...] | None = None
     where = f"{place.target.name} on {names_of(servers)}"
     ask = place.must_be_confirmed and not consent.assume_yes
     if consent.plan_only or ask:
+        _settle(servers)
         agreed = tuple(make_plans())
         _present(agreed, place, servers, console, with_changes=consent.plan_only)
         if consent.plan_only:
@@ -139,11 +115,29 @@ def locks(servers: Sequence[Server]) -> Iterator[list[Server]]:
     """
     since = now()
     with ExitStack() as held:
-        yield [
-            server
-            for server in sorted(servers, key=lambda server: server.host.name)
-            if held.enter_context(deploy_lock(server.host, server.layout, server.host.operator(), since=since))
-        ]
+        with _needing_all(servers):
+            taken_over = [
+                server
+                for server in sorted(servers, key=lambda server: server.host.name)
+                if held.enter_context(deploy_lock(server.host, server.layout, server.host.operator(), since=since))
+            ]
+        yield taken_over
+
+
+def _settle(servers: Sequence[Server]) -> None:
+    with _needing_all(servers):
+        at_once(lambda server: settle(server.host, server.layout), servers)
+
+
+@contextmanager
+def _needing_all(servers: Sequence[Server]) -> Iterator[None]:
+    """Say of one of several servers that is not ready what the others wait for."""
+    try:
+        yield
+    except NotReady as error:
+        if len(servers) > 1:
+            error.details += (f"{servers[0].place.environment_name} {_NEEDS_ALL}",)
+        raise
 
 
 def _present(
@@ -179,7 +173,7 @@ def _after(loss: ConnectionLost, stack: Stack, servers: Sequence[Server], consol
     console.warn(f"{loss.problem}; connecting again, {_AGAIN_WITHIN:g} s at most")
     try:
         at_once(_reach_again, servers)
-        at_once(settle, servers)
+        _settle(servers)
         plans = recovery(servers)
         if any(plan.steps for plan in plans):
             with locks(servers):

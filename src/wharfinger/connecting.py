@@ -77,8 +77,7 @@ def connect(place: Place) -> Iterator[Server]:
     place = place.named("")
     environment, layout = place.environment, layout_of(place)
     with _host(place) as host:
-        inspected = host.inspected if isinstance(host, SshHost) else None
-        engine = Engine(host.docker_url, host=host.name, inspected=inspected)
+        engine = Engine(host.docker_url, host=host.name, there=host if isinstance(host, SshHost) else None)
         try:
             yield Server(host, engine, _edge(host, engine, layout, environment), layout, place)
         finally:

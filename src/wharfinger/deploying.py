@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
@@ -15,8 +15,8 @@ from wharfinger.carrying_out import Consent, Outcome, carry_out, now
 from wharfinger.connecting import Server, at_once, connect_all
 from wharfinger.console import Console
 from wharfinger.engine import OLDEST
-from wharfinger.errors import NotReady
-from wharfinger.facts import Observed
+from wharfinger.errors import NotReady, WharfingerError
+from wharfinger.facts import Observed, in_the_background
 from wharfinger.fleet import look
 from wharfinger.hosts import File
 from wharfinger.model.release import RELEASE_ID, Release
@@ -41,7 +41,7 @@ def deploy(
     """
     settings = preparing.values_of(place, console, from_environ=from_environ)
     with connect_all(place) as servers:
-        engine_version = version_of(servers)
+        engine_version, releases = begin(servers)
         with console.steps(("check", "build and push")) as steps:
             preparing.ensure_stock(place, console, steps)
             with steps.step("check"):
@@ -54,7 +54,7 @@ def deploy(
                 with steps.step("build and push") as shown:
                     images = preparing.images_pushed(place, shown, no_cache=no_cache)
         wanted = dataclasses.replace(
-            want(place, settings, images, engine_version, servers, touch=not consent.plan_only), seeded=seeded
+            want(place, settings, images, engine_version, servers, releases, touch=not consent.plan_only), seeded=seeded
         )
 
         outcome = bring(wanted, place, servers, console, consent)
@@ -80,7 +80,11 @@ def bring(
             refuse_unready(wanted, observed, server.place)
             ports.refuse_foreign(server.place, observed)
             certifying.refuse_unfit(server.place, server.host, layout)
-        return tuple(map(describe, plan_deploys(each, seen, layout), seen))
+        plans = plan_deploys(each, seen, layout)
+        for plan, observed in zip(plans, seen, strict=True):
+            if plan.release == wanted.release.id:
+                refuse_overtaken(wanted.release, observed)
+        return tuple(map(describe, plans, seen))
 
     return carry_out(make_plans, place, place.stack, servers, console, consent)
 
@@ -90,9 +94,18 @@ def _wanted_on(server: Server, wanted: Wanted, *, is_first: bool) -> Wanted:
     return dataclasses.replace(wanted, environment=server.place.environment, is_first=is_first)
 
 
-def version_of(servers: Sequence[Server]) -> tuple[int, int]:
-    """Return the version of the oldest engine, for which the files of all are rendered; raises NotReady."""
-    return min(at_once(_version, servers))
+def begin(servers: Sequence[Server]) -> tuple[tuple[int, int], frozenset[str]]:
+    """Return the version of the oldest engine, for which all files are rendered, and the releases that are anywhere.
+
+    Raises NotReady.
+    """
+
+    def one(server: Server) -> tuple[tuple[int, int], tuple[str, ...]]:
+        names = in_the_background(lambda: server.host.names_in(server.layout.releases))
+        return _version(server), names()
+
+    versions, releases = zip(*at_once(one, servers), strict=True)
+    return min(versions), frozenset(chain.from_iterable(releases))
 
 
 def _version(server: Server) -> tuple[int, int]:
@@ -112,11 +125,12 @@ def want(
     images: Mapping[str, str],
     engine_version: tuple[int, int],
     servers: Sequence[Server],
+    releases: Collection[str],
     *,
     promoted: Release | None = None,
     touch: bool = True,
 ) -> Wanted:
-    """Return the release to be, with every file of it, the same on all servers.
+    """Return the release to be, with every file of it, the same on all servers; `releases` are those that are there.
 
     `promoted` is that of another environment taken over. A missing local CA is made where `touch` is set.
     """
@@ -125,7 +139,7 @@ def want(
     values = {name: dotenv.dump(_values(settings, place, data=data)).encode() for name, data in _ENV_FILES.items()}
     env_checksum = hashlib.sha256(b"\0".join(values.values())).hexdigest()
     release = Release(
-        id=_next_id(servers),
+        id=_next_id(releases),
         stack=place.stack.name,
         environment=place.environment_name,
         created=now(),
@@ -180,10 +194,9 @@ def _values(settings: Settings, place: Place, *, data: bool) -> dict[str, str]:
     return {name: value for name, value in plain.items() if name in names}
 
 
-def _next_id(servers: Sequence[Server]) -> str:
+def _next_id(names: Collection[str]) -> str:
     """Return the time as a release id, later than every release that is anywhere even if the clock went back."""
     fresh = datetime.datetime.now(datetime.UTC)
-    names = chain.from_iterable(at_once(lambda server: server.host.names_in(server.layout.releases), servers))
     newest = max((name for name in names if RELEASE_ID.fullmatch(name)), default="")
     if newest >= fresh.strftime(_ID):
         fresh = datetime.datetime.strptime(newest, _ID).replace(tzinfo=datetime.UTC) + datetime.timedelta(seconds=1)
@@ -213,6 +226,13 @@ def refuse_unready(wanted: Wanted, observed: Observed, place: Place) -> None:
                 fix=f"stop what listens there (ss -ltnp 'sport = :{taken[0]}'), or give environments."
                 f"{place.environment_name}.edge another http_port and https_port",
             )
+
+
+def refuse_overtaken(release: Release, observed: Observed) -> None:
+    """Raise WharfingerError where another run has made a release since this one's id was chosen to be the latest."""
+    latest = max((each.id for each in observed.releases), default="")
+    if latest >= release.id:
+        raise WharfingerError(f"release {latest} came there meanwhile; nothing was done", fix="invoke deploy")
 
 
 def sum_up(

@@ -171,7 +171,7 @@ class Edge:
         with nothing changed, where it does not within ten seconds.
         """
         self._control.switch(live, probes)
-        self.host.write({self.layout.live: File(live_default(live).encode())})
+        self.host.write({self.layout.live: File(live_default(live).encode())}, awaited=False)
 
     def switch_back(self, live: Live) -> None:
         """Undo a switch, even of an Nginx that is down: the tier that it left must be what it finds when it starts."""

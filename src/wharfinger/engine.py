@@ -6,13 +6,15 @@ Nothing here writes but pulls, through the Docker SDK: `docker compose` and `doc
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from wharfinger.commands.transfer import TransferLog
 from wharfinger.engine_api import EngineApi, Stream
@@ -28,7 +30,7 @@ SLOT: Final = "org.wharfinger.slot"
 OLDEST: Final = (25, 0)
 """The engine that first knows a health check's `start_interval`, without which a deploy waits for nothing."""
 
-Inspected = Callable[[Sequence[str]], Sequence[Mapping[str, Any]]]
+Event = Mapping[str, Any]
 
 _API: Final = "1.44"  # of engine 25; to ask for it would take a request each time
 _CALL_TIMEOUT: Final = 30
@@ -73,6 +75,16 @@ class Container:
         return self.state == "running" and self.health in {"healthy", "none"}
 
 
+class Afar(Protocol):
+    """Asks an engine on its own machine, each question one exchange with that."""
+
+    def inspected(self, labels: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+        """Return what the engine says of all containers with these labels."""
+
+    def answered(self, target: str) -> tuple[int, str, bytes]:
+        """Return the status, content type and content of what it answers to a GET."""
+
+
 class Unhealthy(WharfingerError):
     """A container did not become healthy; `details` are its last log lines."""
 
@@ -97,17 +109,16 @@ def client(url: str | None, *, timeout: int, host: str = "local") -> docker.Dock
 class Engine:
     """A connection to one Docker Engine, opened at the first question."""
 
-    def __init__(
-        self, url: Callable[[], str | None] | str | None, *, host: str, inspected: Inspected | None = None
-    ) -> None:
+    def __init__(self, url: Callable[[], str | None] | str | None, *, host: str, there: Afar | None = None) -> None:
         """Remember where it is; a function that knows is asked at the first question.
 
-        `inspected` describes all containers with some labels at once, where the engine is far away.
+        Where it is far away, `there` asks it on its own machine.
         """
         self._where = url
-        self._inspected = inspected
+        self._there = there
         self._host = host
-        self._api = EngineApi(self._found, host=host, timeout=_CALL_TIMEOUT)
+        answered = there.answered if there is not None else None
+        self._api = EngineApi(self._found, host=host, timeout=_CALL_TIMEOUT, answered=answered)
 
     def _found(self) -> str | None:
         return self._where() if callable(self._where) else self._where
@@ -129,8 +140,8 @@ class Engine:
         `of` says of a project's name whether its containers are wanted; the others are not looked at.
         """
         wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
-        if self._inspected is not None:
-            described = map(_container, self._inspected(wanted))
+        if self._there is not None:
+            described = map(_container, self._there.inspected(wanted))
             found = [container for container in described if of(container.project or "-")]
         else:
             listed = self._api.get("/containers/json", {"all": True, "filters": {"label": wanted}})
@@ -234,16 +245,23 @@ class Engine:
         time-out (in seconds) passes.
         """
         deadline = time.monotonic() + timeout
-        with self._events(project) as (changes, exits):
+        with self._events(project) as events:
+            containers, exits = self._others(project, besides), dict[str, int]()
             while True:
-                containers = [each for each in self.project(project) if each.name not in besides]
                 self._refuse_failed(containers, exits)
                 ready = [container for container in containers if container.is_ready]
                 if all(sum(c.service == service for c in ready) >= count for service, count in expected.items()):
                     return
                 note(f"{len(ready)} of {sum(expected.values())} healthy")
-                if not _next_change(changes, deadline):
+                came = _awaited(events, deadline)
+                if not came:
                     raise self._too_late(containers, timeout)
+                exits |= _exit_codes(came)
+                told = _told(containers, came)
+                containers = self._others(project, besides) if told is None else told
+
+    def _others(self, project: str, besides: Collection[str]) -> list[Container]:
+        return [each for each in self.project(project) if each.name not in besides]
 
     def _refuse_failed(self, containers: Sequence[Container], exits: Mapping[str, int]) -> None:
         for container in containers:
@@ -268,35 +286,26 @@ class Engine:
         )
 
     @contextlib.contextmanager
-    def _events(self, project: str) -> Iterator[tuple[queue.Queue[None], Mapping[str, int]]]:
-        """Yield a queue that gets an item whenever a container of the project changes, and what each exited with."""
-        changes: queue.Queue[None] = queue.Queue()
-        exits: dict[str, int] = {}
-        filters = {
-            "type": ["container"],
-            "label": [f"{PROJECT}={project}"],
-            "event": ["start", "die", "health_status"],
-        }
-        since = int(time.time()) - 1
+    def _events(self, project: str) -> Iterator[queue.Queue[Event]]:
+        """Yield a queue of what happens to the project's containers, and of what the engine remembers of it."""
+        events: queue.Queue[Event] = queue.Queue()
+        labels = [f"{PROJECT}={project}", f"{ONE_OFF}=False"]
+        filters = {"type": ["container"], "label": labels, "event": ["die", "health_status"]}
         opening: Future[Stream] = Future()
 
         def forward() -> None:
-            try:
-                opening.set_result(self._api.stream("/events", {"filters": filters, "since": since}))
-            except Exception as error:
-                opening.set_exception(error)
-            changes.put(None)  # look again: what happened while it was being opened may have been missed
             with contextlib.suppress(Exception):  # closing the stream ends its reader with whatever error it likes
+                # All that is remembered: the clock there may be another, and what happens until this is open counts.
+                opening.set_result(self._api.stream("/events", {"filters": filters, "since": 1}))
                 for event in opening.result():
-                    if event["Action"] == "die":
-                        exits[event["Actor"]["ID"]] = int(event["Actor"]["Attributes"]["exitCode"])
-                    changes.put(None)
+                    events.put(event)
+            events.put({})  # who looks now learns why nothing comes any more
 
         threading.Thread(target=forward, daemon=True).start()
         try:
-            yield changes, exits
+            yield events
         finally:
-            opening.result().close()
+            opening.add_done_callback(lambda opened: opened.result().close())
 
     def _inspect(self, container: str) -> Container | None:
         facts = self._api.get(f"/containers/{container}/json")
@@ -331,11 +340,33 @@ def _published(ports: Mapping[str, Sequence[Mapping[str, str]] | None]) -> dict[
     return {int(name): int(bindings[0]["HostPort"]) for name, bindings in tcp.items() if bindings}
 
 
-def _next_change(changes: queue.Queue[None], deadline: float) -> bool:
-    """Wait for a change, and for all that came with it; return False when the deadline passes first."""
+def _awaited(events: queue.Queue[Event], deadline: float) -> list[Event]:
+    """Wait for an event, and return all that came with it; none when the deadline passes first."""
+    came = []
     try:
-        changes.get(timeout=max(0.0, deadline - time.monotonic()))
+        came.append(events.get(timeout=max(0.0, deadline - time.monotonic())))
         while True:
-            changes.get_nowait()
+            came.append(events.get_nowait())
     except queue.Empty:
-        return time.monotonic() < deadline
+        return came if time.monotonic() < deadline else []
+
+
+def _exit_codes(events: Iterable[Event]) -> dict[str, int]:
+    died = (event["Actor"] for event in events if event.get("Action") == "die")
+    return {actor["ID"]: int(actor["Attributes"]["exitCode"]) for actor in died}
+
+
+def _told(containers: Sequence[Container], events: Iterable[Event]) -> list[Container] | None:
+    """Return the containers as events tell, so that nobody has to look again; None where they do not tell enough."""
+    known = {container.id: container for container in containers if container.state == "running"}
+    for event in events:
+        container = known.get(event["Actor"]["ID"]) if event else None
+        if container is None:
+            return None
+        if event["timeNano"] / 1e9 <= datetime.fromisoformat(container.since).timestamp():
+            continue  # of before it was started
+        action, _, health = event["Action"].partition(": ")
+        if action != "health_status":
+            return None
+        known[container.id] = dataclasses.replace(container, health=health)
+    return [known.get(container.id, container) for container in containers]

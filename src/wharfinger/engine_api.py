@@ -20,6 +20,8 @@ from urllib.parse import urlencode, urlsplit
 from wharfinger.errors import NotReady
 from wharfinger.hosts.unix_http import UnixConnection
 
+Answered = Callable[[str], tuple[int, str, bytes]]
+
 _DEFAULT: Final = "unix:///var/run/docker.sock"
 _FRAME: Final = struct.Struct(">BxxxL")
 _MULTIPLEXED: Final = "application/vnd.docker.multiplexed-stream"
@@ -29,11 +31,17 @@ _PLAIN_PORT, _TLS_PORT = 2375, 2376
 class EngineApi:
     """A connection to one engine: each question takes an idle connection or opens one, so threads may share it."""
 
-    def __init__(self, find: Callable[[], str | None], *, host: str, timeout: float) -> None:
-        """Remember how to find the engine's URL (None: what $DOCKER_HOST says), and the seconds for one question."""
+    def __init__(
+        self, find: Callable[[], str | None], *, host: str, timeout: float, answered: Answered | None = None
+    ) -> None:
+        """Remember how to find the engine's URL (None: what $DOCKER_HOST says), and the seconds for one question.
+
+        `answered` asks all but streams by another way: see `Afar.answered`.
+        """
         self._find = find
         self._host = host
         self._timeout = timeout
+        self._answered = answered or self._here
         self._idle: list[http.client.HTTPConnection] = []
 
     @property
@@ -52,28 +60,28 @@ class EngineApi:
 
     def get_bytes(self, path: str, query: Mapping[str, Any] | None = None) -> bytes | None:
         """Return the answer, or None where the engine knows no such thing; raises NotReady."""
-        connection, answer = self._ask(path, query)
-        content = answer.read()
-        self._idle.append(connection)
-        if answer.status == http.HTTPStatus.NOT_FOUND:
+        status, kind, content = self._answered(_target(path, query))
+        if status == http.HTTPStatus.NOT_FOUND:
             return None
-        if answer.status >= http.HTTPStatus.BAD_REQUEST:
+        if status >= http.HTTPStatus.BAD_REQUEST:
             raise NotReady(
-                f"{self._host}: the Docker Engine answers {answer.status} to {path}: {_message(content)}",
+                f"{self._host}: the Docker Engine answers {status} to {path}: {_message(content)}",
                 fix="docker version and docker info say more",
             )
-        return _joined(content) if answer.headers.get("Content-Type") == _MULTIPLEXED else content
+        return _joined(content) if kind == _MULTIPLEXED else content
 
     def stream(self, path: str, query: Mapping[str, Any] | None = None) -> Stream:
         """Return the answer as it comes, one JSON document a line; raises NotReady."""
-        connection, answer = self._ask(path, query)
+        connection, answer = self._ask(_target(path, query))
         return Stream(connection, answer)
 
-    def _ask(
-        self, path: str, query: Mapping[str, Any] | None
-    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        words = {name: value if isinstance(value, str) else json.dumps(value) for name, value in (query or {}).items()}
-        target = f"{path}?{urlencode(words)}" if words else path
+    def _here(self, target: str) -> tuple[int, str, bytes]:
+        connection, answer = self._ask(target)
+        content = answer.read()
+        self._idle.append(connection)
+        return answer.status, answer.headers.get("Content-Type", ""), content
+
+    def _ask(self, target: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         try:
             while self._idle:
                 connection = self._idle.pop()
@@ -129,6 +137,11 @@ class Stream:
         with contextlib.suppress(OSError):  # the engine was first
             self._socket.shutdown(socket.SHUT_RDWR)
         self._connection.close()
+
+
+def _target(path: str, query: Mapping[str, Any] | None) -> str:
+    words = {name: value if isinstance(value, str) else json.dumps(value) for name, value in (query or {}).items()}
+    return f"{path}?{urlencode(words)}" if words else path
 
 
 def _answer(connection: http.client.HTTPConnection, target: str) -> http.client.HTTPResponse:

@@ -84,14 +84,14 @@ def observe(host: Host, engine: Engine, edge: AnyEdge, layout: Layout, files: It
         return project in {layout.target.name, edge.project, edge.renewal_project} or is_tier(project)
 
     # All at once: of a server far away each answer takes as long as all of them.
-    asked = _in_the_background(lambda: engine.containers({PROJECT: None, ONE_OFF: "False"}, of=is_ours))
-    one_offs = _in_the_background(lambda: engine.containers({PROJECT: None, ONE_OFF: "True"}, of=is_tier))
-    live = _in_the_background(edge.live)
-    link = _in_the_background(lambda: host.link_target(layout.current))
-    releases = _in_the_background(lambda: tuple(_releases(host, layout)))
-    cut_offs = _in_the_background(lambda: tuple(_cut_off(host, layout)))
-    doing = _in_the_background(lambda: deploying(host, layout))
-    free = _in_the_background(lambda: host.free_bytes(layout.root))
+    asked = in_the_background(lambda: engine.containers({PROJECT: None, ONE_OFF: "False"}, of=is_ours))
+    one_offs = in_the_background(lambda: engine.containers({PROJECT: None, ONE_OFF: "True"}, of=is_tier))
+    live = in_the_background(edge.live)
+    link = in_the_background(lambda: host.link_target(layout.current))
+    releases = in_the_background(lambda: tuple(_releases(host, layout)))
+    cut_offs = in_the_background(lambda: tuple(_cut_off(host, layout)))
+    doing = in_the_background(lambda: deploying(host, layout))
+    free = in_the_background(lambda: host.free_bytes(layout.root))
     wanted = tuple(files)
     held = host.read_all({*wanted, *_TABLES, layout.live, layout.scale, layout.maintenance, layout.trust})
     current = (link() or "").rpartition("/")[2] or None
@@ -130,7 +130,7 @@ def observe(host: Host, engine: Engine, edge: AnyEdge, layout: Layout, files: It
     )
 
 
-def _in_the_background(ask: Callable[[], _Answer]) -> Callable[[], _Answer]:
+def in_the_background(ask: Callable[[], _Answer]) -> Callable[[], _Answer]:
     """Begin to ask, and return what waits for the answer."""
     pool = ThreadPoolExecutor(max_workers=1)
     answer = pool.submit(ask)

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from wharfinger.commands import compose
 from wharfinger.errors import ConnectionLost, LockHeld
 from wharfinger.hosts import File, Host
 from wharfinger.hosts.operator import Operator
 from wharfinger.model.release import Layout
 
 _ATTEMPTS: Final = 5
+_SETTLED_WITHIN: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -
     for _ in range(_ATTEMPTS):
         if host.create(layout.lock, File(content)):
             break
+        settle(host, layout)
         taken_over = remove_stale(host, layout)
     else:
         raise LockHeld(f"{host.name}: others take the deploy lock again and again", fix="try again")
@@ -50,6 +53,23 @@ def deploy_lock(host: Host, layout: Layout, operator: Operator, *, since: str) -
         _let_go(host, layout, content)
         raise
     _let_go(host, layout, content)
+
+
+def settle(host: Host, layout: Layout) -> None:
+    """Return once the commands of a run that was killed have ended, or have had time to: a plan needs a still picture.
+
+    Raises LockHeld where the run goes on.
+    """
+    if host.read(layout.lock) is None:
+        return
+    busy = deploying(host, layout)
+    if busy is not None:
+        remove_stale(host, layout)
+    if host.read(layout.lock) is not None:
+        releases = host.names_in(layout.releases)
+        target = layout.target
+        projects = (target.name, *(target.app_project(release) for release in releases))
+        host.left_running(tuple(map(compose.words, projects)), within=_SETTLED_WITHIN)
 
 
 def _let_go(host: Host, layout: Layout, content: bytes) -> None:

@@ -13,7 +13,7 @@ from wharfinger.commands import containers
 from wharfinger.connecting import Server, at_once, connect_all
 from wharfinger.console import Console
 from wharfinger.console import Step as Shown
-from wharfinger.deploying import bring, sum_up, version_of, want
+from wharfinger.deploying import begin, bring, sum_up, want
 from wharfinger.errors import BuildFailed, CommandFailed, UsageError, WharfingerError
 from wharfinger.facts import Observed, observe
 from wharfinger.hosts.local import LocalHost
@@ -51,7 +51,7 @@ def promote(
     settings = preparing.values_of(place, console, from_environ=from_environ)
     images = candidate.images
     with connect_all(place) as servers:
-        engine_version = version_of(servers)
+        engine_version, releases = begin(servers)
         with console.steps(("check", "images", "migrations")) as steps:
             preparing.ensure_stock(place, console, steps, building=False)
             with steps.step("check"):
@@ -62,7 +62,7 @@ def promote(
                     _make_reachable(place, server, images, shown)
             with steps.step("migrations"):
                 migrations = tuple(_migrations(place, servers[0], settings, images, may_pull=not consent.plan_only))
-        wanted = want(place, settings, images, engine_version, servers, promoted=candidate.release)
+        wanted = want(place, settings, images, engine_version, servers, releases, promoted=candidate.release)
 
         def describe(plan: Plan, observed: Observed) -> Plan:
             return promotion.as_promotion(plan, candidate, wanted, observed, servers[0].layout, migrations)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from wharfinger.commands import compose
-from wharfinger.engine import ONE_OFF, PROJECT, Engine, Unhealthy
+from wharfinger.engine import ONE_OFF, PROJECT, Container, Engine, Unhealthy
 from wharfinger.errors import NotReady
 from wharfinger.hosts.local import LocalHost
 
@@ -84,6 +84,26 @@ def test_it_returns_as_soon_as_every_service_is_healthy(engine: Engine, start: S
         ("worker", "running", "none", True),
     ]
     assert wait(engine, project, api=2, worker=1) == []  # and at once where there is nothing to wait for
+
+
+def test_what_its_events_tell_is_not_asked_again(start: Start) -> None:
+    """On the way to a server each question takes its time."""
+
+    class Counting(Engine):
+        looks = 0
+
+        def project(self, name: str) -> tuple[Container, ...]:
+            self.looks += 1
+            return super().project(name)
+
+    project = start(api=shell(f"sleep 1; touch /tmp/up; {FOREVER}", healthcheck=AFTER_A_SECOND, scale=2))
+    engine = Counting(None, host="local")
+
+    notes = wait(engine, project, api=2)
+
+    assert notes[0] == "0 of 2 healthy"
+    assert engine.looks == 1
+    engine.close()
 
 
 @pytest.mark.parametrize("restart", ["no", "unless-stopped"])

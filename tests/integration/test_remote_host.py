@@ -91,11 +91,14 @@ def test_files_are_written_and_read(host: RemoteHost, folder: PurePosixPath) -> 
     assert host.read_in(folder / "r", "release.json", last=1) == {"2": b"two"}
     assert host.read_in(folder / "r", "release.json", unless=(b"tw",)) == {"1": b"\x00one"}
     assert host.read_in(folder / "nowhere") == {}
+    host.assign(b, {"SLOT": "blue"})
+    host.assign(b, {"SCALE": "2", "SLOT": "green"})
+    assert host.read(b) == b"SCALE=2\nSLOT=green\ntwo"
     assert Path(a).stat().st_mode & 0o777 == 0o600
     assert host.create(a, File(b"three")) is False
     host.link(folder / "current", "r/1")
     assert host.link_target(folder / "current") == "r/1"
-    host.remove_if(b, b"two")
+    host.remove_if(b, host.read(b) or b"")
     assert host.names_in(folder / "r" / "2") == ()
     assert host.run_to_file(("printf", "abc"), folder / "dump", timeout=TIMEOUT)[0] == 3
     assert host.free_bytes(folder) > 0

@@ -13,8 +13,8 @@ from tests.recording import RecordingEngine, RecordingHost, edge_container, serv
 from tests.unit.planning.situations import NEW, empty, serving, wanted
 
 from wharfinger import dotenv
-from wharfinger.deploying import refuse_unready, version_of, want
-from wharfinger.errors import NotReady
+from wharfinger.deploying import begin, refuse_overtaken, refuse_unready, want
+from wharfinger.errors import NotReady, WharfingerError
 from wharfinger.facts import Observed
 from wharfinger.hosts import File
 from wharfinger.model.stack import Stack
@@ -37,7 +37,8 @@ def place_of(folder: Path, stack: Stack | None = None) -> Place:
 
 def made(place: Place, host: RecordingHost | None = None, *, values: dict[str, str] | None = None) -> Wanted:
     settings = resolve(place.stack.env, "local", VALUES | (values or {}), source=".env.local")
-    return want(place, settings, IMAGES, (26, 1), [server(host)])
+    on = [server(host)]
+    return want(place, settings, IMAGES, (26, 1), on, begin(on)[1])
 
 
 def test_a_release_directory_holds_all_that_a_rollback_needs(tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ def test_an_engine_that_is_too_old_is_told_before_anything_is_built(
     monkeypatch.setattr(RecordingEngine, "version", lambda _: version)
 
     with pytest.raises(NotReady, match=rf"recorder: Docker Engine {version[0]}\.{version[1]} is older than 25\.0"):
-        version_of([there])
+        begin([there])
 
 
 # Several servers
@@ -158,13 +159,24 @@ def test_a_release_is_newer_than_any_on_any_server(tmp_path: Path) -> None:
     hosts = [RecordingHost(), RecordingHost({LAYOUT.release(ahead) / "release.json": b""})]
     settings = resolve(sevra().env, "local", VALUES, source=".env.local")
 
-    found = want(place_of(tmp_path), settings, IMAGES, (26, 1), [server(host) for host in hosts])
+    servers = [server(host) for host in hosts]
+    found = want(place_of(tmp_path), settings, IMAGES, (26, 1), servers, begin(servers)[1])
 
     assert found.release.id == "21000101000000"
+
+
+def test_a_release_that_another_run_made_meanwhile_is_not_followed_by_an_earlier_one() -> None:
+    """Its id is chosen before the lock is held: two runs may choose the same."""
+    want = wanted()
+    release, there = want.release, dataclasses.replace(serving(want), releases=(want.release,))
+
+    refuse_overtaken(release.model_copy(update={"id": "20991231235959"}), there)
+    with pytest.raises(WharfingerError, match=f"release {release.id} came there meanwhile"):
+        refuse_overtaken(release, there)
 
 
 def test_the_oldest_engine_is_the_one_to_render_for(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = iter([(28, 5), (26, 1)])
     monkeypatch.setattr(RecordingEngine, "version", lambda _: next(versions))
 
-    assert version_of([server(), server()]) == (26, 1)
+    assert begin([server(), server()])[0] == (26, 1)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 import pytest
 from tests.examples import LAYOUT
 from tests.recording import RecordingHost
 
+from wharfinger.commands import compose
 from wharfinger.errors import LockHeld
 from wharfinger.hosts import File
 from wharfinger.hosts.operator import Operator, current
@@ -77,6 +79,24 @@ def test_the_lock_of_a_process_that_has_ended_is_taken_over(host: RecordingHost)
         assert json.loads(host.read(LAYOUT.lock) or b"")["since"] == "later"
 
     assert host.files == {}
+
+
+def test_it_is_not_taken_over_before_the_commands_of_that_process_have_ended() -> None:
+    class Busy(RecordingHost):
+        def left_running(
+            self, words: Sequence[tuple[str, ...]], *, within: float, end: bool = False
+        ) -> tuple[str, ...]:
+            self.calls.append(("outwait", tuple(words), self.read(LAYOUT.lock)))
+            return super().left_running(words, within=within, end=end)
+
+    host = Busy({LAYOUT.lock: held_by(gone()), LAYOUT.release("20261120120000") / "release.json": b""})
+
+    with deploy_lock(host, LAYOUT, current(), since="later"):
+        pass
+
+    names = (LAYOUT.target.name, LAYOUT.target.app_project("20261120120000"))
+    words = tuple(map(compose.words, names))
+    assert host.calls[:2] == [("outwait", words, held_by(gone())), ("remove", LAYOUT.lock)]
 
 
 @pytest.mark.parametrize(

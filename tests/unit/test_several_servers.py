@@ -511,7 +511,7 @@ def test_a_server_that_stays_away_is_named_with_what_serves_on_the_other() -> No
 class Away(Noting):
     """A host that nobody can log in to."""
 
-    def read(self, path: PurePosixPath) -> bytes | None:
+    def create(self, path: PurePosixPath, file: File) -> bool:  # noqa: ARG002
         raise NotReady(f"{self.name}: Connection refused", details=[str(path)])
 
 

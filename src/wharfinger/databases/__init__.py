@@ -101,11 +101,16 @@ class _Taking:
     def run(self) -> Backup:
         """Take it, read it back and record it; or leave nothing of it."""
         path, record = self.stem.with_name(f"{self.stem.name}.dump"), self.stem.with_name(f"{self.stem.name}.json")
-        if self.host.read(record) is not None:
+        with ThreadPoolExecutor() as pool:  # at once: a server may be far away
+            there = pool.submit(self.host.read, record)
+            free = pool.submit(self.host.free_bytes, self.stem.parent)
+            measured = pool.submit(postgres.measure, self.host, self.container)
+        if there.result() is not None:
             raise BackupFailed(f"{self.host.name}: {record} is there already", fix="deploy again, under a new name")
         try:
-            backup = self._taken(path)
-            self.host.write({record: File(_record(backup), 0o600)})
+            self._refuse_too_large(measured.result(), free.result())
+            backup = self._taken(path, measured.result())
+            self.host.write({record: File(_record(backup), 0o600)}, awaited=False)
         except BaseException as error:
             self.host.remove(record)
             self.host.remove(path)
@@ -115,12 +120,8 @@ class _Taking:
         self.note(f"{self.service}: {size(backup.bytes)} with {backup.tables} tables, read back")
         return backup
 
-    def _taken(self, path: PurePosixPath) -> Backup:
+    def _taken(self, path: PurePosixPath, measured: Measured) -> Backup:
         taken = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        with ThreadPoolExecutor() as pool:
-            free = pool.submit(self.host.free_bytes, self.stem.parent)
-            measured = postgres.measure(self.host, self.container)
-            self._refuse_too_large(measured, free.result())
         self.note(f"{self.service}: dumping {size(measured.bytes)}")
         written, sha256 = postgres.dump(self.host, self.container, path, version=measured.version, within=self.within)
         self.note(f"{self.service}: reading back {size(written)}")

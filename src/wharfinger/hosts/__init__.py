@@ -124,6 +124,12 @@ class Host(Protocol):
     def append(self, path: PurePosixPath, line: str, *, awaited: bool = True) -> None:
         """Append a line durably; `awaited` as with `write`."""
 
+    def assign(self, path: PurePosixPath, values: Mapping[str, str]) -> None:
+        """Let a file begin with NAME=VALUE lines, in place of those it has of these names; its owner alone may read it.
+
+        A failure may be told by what is asked of this host next, which is then not done.
+        """
+
     def make_folder(self, path: PurePosixPath, *, mode: int = 0o755, owner: int | None = None) -> None:
         """Make a folder and its parents where missing; a new folder gets the mode and, if possible, the owner."""
 

@@ -1,10 +1,11 @@
-"""What an engine says of its containers, asked on its own machine: one answer for a list and all that is in it."""
+"""What an engine says, asked on its own machine: also of containers, one answer for a list and all that is in it."""
 
 from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -15,17 +16,32 @@ _TIMEOUT: Final = 30.0
 _STATE: Final = ("Status", "ExitCode", "StartedAt", "FinishedAt")
 
 
+def answered(engine: str, target: str, *, host: str) -> tuple[int, str, bytes]:
+    """Return the status, content type and content of what the engine answers to a GET.
+
+    `engine` is its Unix socket. Raises NotReady where it does not answer.
+    """
+    with _connected(engine, host) as connection:
+        return _answer(connection, target)
+
+
 def inspected(engine: str, labels: Sequence[str], *, host: str) -> tuple[Mapping[str, Any], ...]:
     """Return the engine's own description of each container that has all these labels, as far as we read it.
 
     `engine` is its Unix socket. Raises NotReady where it does not answer.
     """
-    connection = UnixConnection(engine, timeout=_TIMEOUT)
-    try:
+    with _connected(engine, host) as connection:
         filters = quote(json.dumps({"label": list(labels)}))
         listed = _asked(connection, f"/containers/json?all=1&filters={filters}") or ()
         found = (_asked(connection, f"/containers/{each['Id']}/json") for each in listed)
         return tuple(_short(facts) for facts in found if facts is not None)  # one may have gone meanwhile
+
+
+@contextmanager
+def _connected(engine: str, host: str) -> Iterator[UnixConnection]:
+    connection = UnixConnection(engine, timeout=_TIMEOUT)
+    try:
+        yield connection
     except (OSError, http.client.HTTPException, ValueError):
         raise NotReady(f"{host}: no Docker Engine answers at {engine}", fix="systemctl status docker there") from None
     finally:
@@ -33,14 +49,18 @@ def inspected(engine: str, labels: Sequence[str], *, host: str) -> tuple[Mapping
 
 
 def _asked(connection: UnixConnection, path: str) -> Any:
-    connection.request("GET", path)
-    answer = connection.getresponse()
-    body = answer.read()
-    if answer.status == http.HTTPStatus.NOT_FOUND:
+    status, _, content = _answer(connection, path)
+    if status == http.HTTPStatus.NOT_FOUND:
         return None
-    if answer.status != http.HTTPStatus.OK:
-        raise ValueError(f"status {answer.status}")
-    return json.loads(body)
+    if status != http.HTTPStatus.OK:
+        raise ValueError(f"status {status}")
+    return json.loads(content)
+
+
+def _answer(connection: UnixConnection, target: str) -> tuple[int, str, bytes]:
+    connection.request("GET", target)
+    answer = connection.getresponse()
+    return answer.status, answer.headers.get("Content-Type", ""), answer.read()
 
 
 def _short(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 
@@ -32,6 +32,13 @@ def write_atomically(path: Path, data: bytes, mode: int) -> None:
             temporary.unlink()
         raise
     fsync_folder(target.parent)
+
+
+def assigned(content: bytes, values: Mapping[str, str]) -> bytes:
+    """Return a file's content with NAME=VALUE lines at its beginning, and without others of these names."""
+    names = {name.encode() for name in values}
+    kept = [line for line in content.splitlines(keepends=True) if line.partition(b"=")[0] not in names]
+    return b"".join([*(f"{name}={value}\n".encode() for name, value in values.items()), *kept])
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import Final
 
 from wharfinger.errors import CommandFailed, WharfingerError
 from wharfinger.hosts import Completed, File, leftover, operator, processes, unix_http
-from wharfinger.hosts.files import fsync_folder, write_atomically
+from wharfinger.hosts.files import assigned, fsync_folder, write_atomically
 from wharfinger.hosts.operator import Operator
 from wharfinger.secrets import Secret
 
@@ -168,6 +168,10 @@ class LocalHost:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def assign(self, path: PurePosixPath, values: Mapping[str, str]) -> None:
+        """Put lines into a file; see `Host.assign`."""
+        self.write({path: File(assigned(self.read(path) or b"", values), 0o600)})
 
     def make_folder(self, path: PurePosixPath, *, mode: int = 0o755, owner: int | None = None) -> None:
         """Make a folder; see `Host.make_folder`."""

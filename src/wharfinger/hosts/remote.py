@@ -168,6 +168,10 @@ class RemoteHost:
         ask = self._do if awaited else self._defer
         ask("append", path, line)
 
+    def assign(self, path: PurePosixPath, values: Mapping[str, str]) -> None:
+        """Put lines into a file before anything else happens there; see `Host.assign`."""
+        self._defer("assign", path, values)
+
     def make_folder(self, path: PurePosixPath, *, mode: int = 0o755, owner: int | None = None) -> None:
         """Make a folder before anything else happens there; see `Host.make_folder`."""
         self._defer("make_folder", path, mode=mode, owner=owner)

@@ -27,10 +27,12 @@ SILENCE: Final = 60.0
 OPERATIONS: Final = frozenset(
     {
         *("run", "run_to_file", "ask", "left_running", "read", "read_all", "read_in", "write", "create", "remove_if"),
-        *("append", "make_folder", "link", "link_target", "names_in", "remove", "free_bytes", "has_ended"),
+        *("append", "assign", "make_folder", "link", "link_target", "names_in", "remove", "free_bytes", "has_ended"),
     }
 )
-"""What an operator may ask for: the operations of `Host`; besides `ping`, `end` and `inspected`."""
+"""What an operator may ask for: the operations of `Host`; besides `ping`, `end` and those of the engine."""
+
+_OF_THE_ENGINE: Final = frozenset({"answered", "inspected"})
 
 _TOLD: Final = frozenset({"run"})
 _STARTING: Final = frozenset({"run", "run_to_file"})
@@ -87,8 +89,8 @@ class Service:
             return None
         if operation == "end":
             return operator.end(*args)
-        if operation == "inspected":
-            return containers.inspected(*args, host=self._name)
+        if operation in _OF_THE_ENGINE:
+            return getattr(containers, operation)(*args, host=self._name)
         if operation not in OPERATIONS:
             raise WharfingerError(f"{self._name}: `{operation}` is not an operation of a host")
         host = LocalHost(self._name, begun=lambda process: self._begun(number, process))

@@ -142,10 +142,18 @@ class SshHost(RemoteHost):
 
     def inspected(self, labels: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
         """Return what the server's engine says of all containers with these labels, in one exchange."""
+        found: tuple[Mapping[str, Any], ...] = self._ask("inspected", self._docker(), tuple(labels))
+        return found
+
+    def answered(self, target: str) -> tuple[int, str, bytes]:
+        """Return what the server's engine answers to a GET, in one exchange: a forwarded socket has to be opened."""
+        status, kind, content = self._ask("answered", self._docker(), target)
+        return status, kind, content
+
+    def _docker(self) -> str | None:
         if self._engine is None:
             self.docker_url()  # which says what is missing there
-        found: tuple[Mapping[str, Any], ...] = self._ask("inspected", self._connection.hello.docker, tuple(labels))
-        return found
+        return self._connection.hello.docker
 
     @contextmanager
     def lend(self, port: int) -> Iterator[None]:

@@ -55,7 +55,8 @@ def verification(
     """Return the step that goes through the checklist, `without` checks of some kinds."""
     checks = tuple(check for check in checks_of(stack) if not isinstance(check, without))
     address = address_of(environment, observed) if stack.site is not None else None
-    return Verify(release, address, checks, expected)
+    restarts = {container.id: container.restarts for container in observed.tiers.get(release, ()) if container.restarts}
+    return Verify(release, address, checks, expected, restarts)
 
 
 def checks_of(stack: Stack) -> tuple[AnyCheck, ...]:

@@ -123,11 +123,7 @@ class ComposeRuntime:
         """Write slot and replicas into the release's `.env`; see `Runtime.choose`."""
         chosen = {scale_variable(service): str(count) for service, count in (scale or {}).items()}
         chosen |= slot_variables(slot, self.ports) if slot is not None else {}
-        path = self.layout.release(release) / ".env"
-        text = (self.host.read(path) or b"").decode()
-        kept = [line for line in text.splitlines(keepends=True) if line.partition("=")[0] not in chosen]
-        lines = [f"{name}={value}\n" for name, value in chosen.items()]
-        self.host.write({path: File("".join([*lines, *kept]).encode(), 0o600)}, awaited=False)
+        self.host.assign(self.layout.release(release) / ".env", chosen)
 
     def start_more(self, release: str, slot: Slot, more: Mapping[str, int], *, timeout: float, note: Note) -> None:
         """Start more replicas; see `Runtime.start_more`."""
@@ -186,7 +182,8 @@ class ComposeRuntime:
 
     def remove_images(self, images: tuple[str, ...]) -> None:
         """Remove images; see `Runtime.remove_images`."""
-        names = [name for image in images for name in self.engine.names_of(image)]
+        with ThreadPoolExecutor() as pool:  # at once: the engine may be far away
+            names = [name for each in pool.map(self.engine.names_of, images) for name in each]
         if names:  # one that a container still uses is refused, and stays
             self.host.run(("docker", "image", "rm", *names), timeout=_START_TIMEOUT, check=False)
 

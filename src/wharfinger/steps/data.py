@@ -57,7 +57,8 @@ class BackUp:
         databases.back_up(world.host, world.layout.target, world.layout, world.stack, stamp=self.stamp, note=shown.note)
 
     def undo(self, world: World) -> None:
-        """Nothing: a backup is kept whatever becomes of the deploy."""
+        """Remove only what does not count as one: a backup is kept whatever becomes of the deploy."""
+        databases.remove_unfinished(world.host, world.layout, self.services, stamp=self.stamp)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class UploadRelease:
         for name, volume in world.stack.volumes.items():
             world.host.make_folder(world.layout.shared / name, mode=0o750, owner=volume.owner)
         folder = world.layout.release(self.release)
-        world.host.write({folder / name: file for name, file in self.files.items()})
+        world.host.write({folder / name: file for name, file in self.files.items()}, awaited=False)
 
     def undo(self, world: World) -> None:
         """Remove the directory."""

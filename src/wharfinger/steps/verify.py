@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import ClassVar, Final
 
@@ -95,6 +95,8 @@ class Verify:
     checks: tuple[AnyCheck, ...]
     expected: Mapping[str, int]
     """How many containers of each service there are to be."""
+    restarts: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
+    """How often containers that ran before the plan was made had been started again by then, by their ids."""
     tidies: ClassVar[bool] = False
 
     @property
@@ -103,8 +105,7 @@ class Verify:
         return f"verify {self.address.url if self.address else self.release}"
 
     def run(self, world: World, shown: Shown) -> None:
-        """Run every check, then see that the containers which were healthy at its begin still are the same."""
-        before = world.runtime.app_containers(self.release)
+        """Run every check, then see that the containers which were healthy still are, and none had to start again."""
         failures: list[str] = []
         # Logs come last: requests make them.
         for check in sorted(self.checks, key=lambda check: isinstance(check, LogCheck)):
@@ -112,7 +113,7 @@ class Verify:
             passed, seen, details = self._outcome(check, world)
             shown.found(check.name, passed=passed, seen=seen)
             failures += () if passed else [f"{check.name}: {seen}", *details]
-        died = self._died_since(before, world, suspected=bool(failures))
+        died = self._died(world, suspected=bool(failures))
         seen = "; ".join(died) or f"{sum(self.expected.values())} still healthy"
         shown.found(_STILL_HEALTHY, passed=not died, seen=seen)
         failures += (f"{_STILL_HEALTHY}: {one}" for one in died)
@@ -126,14 +127,14 @@ class Verify:
     def undo(self, world: World) -> None:
         """Nothing: it only asks."""
 
-    def _died_since(self, before: tuple[Container, ...], world: World, *, suspected: bool) -> tuple[str, ...]:
+    def _died(self, world: World, *, suspected: bool) -> tuple[str, ...]:
         """Return what became of containers; where a check failed, a busy engine gets time to notice their end."""
-        died = tuple(_died(before, world.runtime.app_containers(self.release), self.expected))
-        for pause in _NOTICED if suspected else ():
-            if not died:
-                time.sleep(pause)
-                died = tuple(_died(before, world.runtime.app_containers(self.release), self.expected))
-        return died
+        for pause in (0, *_NOTICED) if suspected else (0,):
+            time.sleep(pause)
+            died = tuple(_died(world.runtime.app_containers(self.release), self.expected, self.restarts))
+            if died:
+                return died
+        return ()
 
     def _outcome(self, check: AnyCheck, world: World) -> tuple[bool, str, tuple[str, ...]]:
         """Return whether a check passes, what was seen, and further lines about it that no journal may hold."""
@@ -199,18 +200,17 @@ def _twice(address: health.Address, wanted: Latency) -> Iterator[float | None]:
         yield health.median_latency(address, wanted.path or "/", samples=wanted.samples)
 
 
-def _died(before: tuple[Container, ...], now: tuple[Container, ...], expected: Mapping[str, int]) -> Iterator[str]:
+def _died(containers: tuple[Container, ...], expected: Mapping[str, int], restarts: Mapping[str, int]) -> Iterator[str]:
     """Yield what became of containers that are not, or not without a break, as healthy as they were."""
-    then = {container.id: container for container in before}
-    for container in now:
+    for container in containers:
         if not container.is_ready:
             code = f" with code {container.exit_code}" if container.exit_code else ""
             state = f"{container.state}{code}" if container.state != "running" else container.health
             yield f"{container.service} was healthy and is {state} ({container.name})"
-        elif container.id in then and then[container.id].restarts != container.restarts:
+        elif container.restarts > restarts.get(container.id, 0):
             yield f"{container.service} ended and was started again ({container.name})"
     for service, count in expected.items():
-        if (there := sum(container.service == service for container in now)) < count:
+        if (there := sum(container.service == service for container in containers)) < count:
             yield f"{service}: {there} of {count} containers are there"
 
 

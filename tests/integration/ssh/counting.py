@@ -3,8 +3,8 @@
     python -m tests.integration.ssh.counting /tmp/counted.json deploy --env staging
 
 The file holds `sessions` (commands that the server's shell ran), `asked` (operations of the host that were waited
-for), `deferred` (how many were not), and `docker` (requests to the engine); what several threads asked at once counts
-each.
+for), `deferred` (how many were not), and `docker` (requests to the engine over its forwarded socket); what several
+threads asked at once counts each.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import requests
 
 from wharfinger.cli import main
+from wharfinger.engine_api import EngineApi
 from wharfinger.hosts.connection import Connection
 from wharfinger.hosts.remote import RemoteHost
 
@@ -28,7 +29,7 @@ def run(file: Path, words: list[str]) -> None:
     asked: list[tuple[str, float, float, str]] = []
     docker: list[tuple[str, float, float, str]] = []
     hosts: list[RemoteHost] = []
-    call, begin, send = Connection.call, RemoteHost.__init__, requests.Session.send
+    call, begin, send, ask = Connection.call, RemoteHost.__init__, requests.Session.send, EngineApi._ask
 
     def counted_call(self: Connection, operation: str, *args: Any, **named: Any) -> Any:
         at = time.monotonic()
@@ -50,9 +51,18 @@ def run(file: Path, words: list[str]) -> None:
             what = f"{request.method} {request.path_url}"[:160]
             docker.append((what, at, time.monotonic(), threading.current_thread().name))
 
+    def counted_ask(self: EngineApi, target: str) -> Any:
+        at = time.monotonic()
+        try:
+            return ask(self, target)
+        finally:
+            if self._host != "local":
+                docker.append((f"GET {target}"[:160], at, time.monotonic(), threading.current_thread().name))
+
     Connection.call = counted_call  # type: ignore[method-assign]
     RemoteHost.__init__ = counted_begin  # type: ignore[method-assign]
     requests.Session.send = counted_send  # type: ignore[method-assign]
+    EngineApi._ask = counted_ask  # type: ignore[method-assign]
     sys.argv = ["wharfinger", *words]
     try:
         main()

@@ -51,7 +51,7 @@ def host(far: SshServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshHost]:
 
 def pull(host: SshHost, *images: str) -> None:
     """Fetch images as the step of a deploy does."""
-    engine = Engine(host.docker_url, host=host.name, inspected=host.inspected)
+    engine = Engine(host.docker_url, host=host.name, there=host)
     try:
         with Heard().console.steps(["pull"]) as steps, steps.step("pull") as shown:
             ComposeRuntime(host, engine, LAYOUT).pull(images, shown=shown)
@@ -130,7 +130,7 @@ def test_stock_images_are_handed_over_where_no_hub_gives_them(
     name = f"far{secrets.token_hex(4)}:17"
     label = "org.wharfinger.stand-in=built-here"
     docker("build", "--quiet", "--label", label, "--tag", name, str(source(tmp_path / "stock", MB)))
-    engine = Engine(host.docker_url, host=host.name, inspected=host.inspected)
+    engine = Engine(host.docker_url, host=host.name, there=host)
     try:
         port = int(registry.rpartition(":")[2])
         supplied = supply((name,), LocalHost(), host, engine, port=port, note=lambda _: None)

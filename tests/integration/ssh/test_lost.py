@@ -194,3 +194,21 @@ def test_an_operator_whose_network_is_gone_for_good_is_told_what_serves(pebble: 
     assert "invoke recover" in done.stderr
     pebble.wharfinger("recover", "--env", "staging")
     assert (serves(pebble), remains(pebble)) == (before, [])
+
+
+@pytest.mark.long
+def test_an_upload_that_nobody_waited_for_ends_the_deploy_where_it_fails(pebble: Deployment) -> None:
+    before = serves(pebble)
+    change(pebble)
+    releases = pebble.server / "releases"
+    mode = releases.stat().st_mode & 0o777
+    releases.chmod(0o555)
+    try:
+        told = pebble.deploy(status=7).stderr
+    finally:
+        releases.chmod(mode)
+
+    assert "/compose.yaml was not written: Permission denied" in told
+    assert "fix: df -h" in told
+    assert "still serves" in told
+    assert (serves(pebble), remains(pebble)) == (before, [])

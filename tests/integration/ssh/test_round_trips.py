@@ -16,7 +16,7 @@ from tests.integration.ssh.servers import SshServer
 
 SESSIONS = 1
 """Commands that a shell of the server ran."""
-WAITS = 30
+WAITS = 16
 """Questions that could only be asked once the one before was answered, to the host and to its engine together."""
 
 
@@ -47,23 +47,28 @@ def test_a_deploy_of_one_changed_service_goes_to_and_fro_few_times(
 ) -> None:
     staged.deploy()
     staged.edit("app.py", 'VERSION = "one"', 'VERSION = "two"')
+    vps.relay.delay = 0.015  # what is asked at once is under way at once then, however busy this machine is
 
     counted = deploy(staged, tmp_path / "counted.json")
+    vps.relay.delay = 0.0
 
     assert counted["sessions"] == SESSIONS
     assert len(waits(counted)) <= WAITS, "\n".join(waits(counted))
 
 
 @pytest.mark.long
-def test_a_way_of_30_ms_adds_about_a_second(staged: Deployment, vps: SshServer, tmp_path: Path) -> None:
-    """As long as what waits for an answer does so as few times as above; the fastest of three counts."""
+def test_a_way_of_30_ms_adds_less_than_a_second(staged: Deployment, vps: SshServer, tmp_path: Path) -> None:
+    """Each of them prunes an old release too, once three are there; the fastest of five counts."""
     taken: dict[float, list[float]] = {0.0: [], 0.015: []}
-    for number in range(6):
+    staged.deploy()
+    for number in range(-2, 10):
         vps.relay.delay = (0.0, 0.015)[number % 2]
         version = f'VERSION = "{tmp_path.name}-{number}"'
         path = staged.folder / "app.py"
         path.write_text(re.sub(r'VERSION = ".*"', version, path.read_text(encoding="utf-8")), encoding="utf-8")
-        taken[vps.relay.delay].append(deploy(staged, tmp_path / "counted.json")["seconds"])
+        seconds = deploy(staged, tmp_path / "counted.json")["seconds"]
+        if number >= 0:
+            taken[vps.relay.delay].append(seconds)
     vps.relay.delay = 0.0
 
-    assert min(taken[0.015]) - min(taken[0.0]) < 2.0, taken
+    assert min(taken[0.015]) - min(taken[0.0]) < 1.0, taken

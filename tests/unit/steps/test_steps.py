@@ -105,6 +105,20 @@ def test_only_what_follows_the_record_tidies() -> None:
     ]
 
 
+# Data
+
+
+def test_only_a_dump_that_was_never_recorded_goes_when_a_backup_is_undone() -> None:
+    """Its record may turn out not to be written once the step is done."""
+    names = (f"postgres-{NEW}.dump", f"postgres-{OLD}.dump", f"postgres-{OLD}.json")
+    host = RecordingHost({LAYOUT.backups / name: b"" for name in names})
+
+    for stamp in (NEW, OLD):
+        BackUp(("postgres",), stamp=stamp).undo(world(STACK, host))
+
+    assert host.names_in(LAYOUT.backups) == names[1:]
+
+
 # Releases
 
 
