@@ -6,6 +6,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from tests.integration.edge.rig import BLUE, NAME, SIGNED_IN, Edge, fresh, run, wait_until
 
 from wharfinger.commands import edge as commands
@@ -21,6 +22,28 @@ def test_a_container_that_comes_back_with_another_address_is_found_within_two_se
     assert run(*address, new).stdout != before
 
     wait_until(lambda: edge.get("/", headers=SIGNED_IN).status == 200, within=2)
+
+
+_LOOK_UP = """
+import socket, sys
+name = sys.argv[1].encode()
+asked = b"\\1\\2\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0" + bytes([len(name)]) + name + b"\\0\\0\\1\\0\\1"  # RFC 1035, 4.1
+resolver = socket.socket(type=socket.SOCK_DGRAM)
+resolver.settimeout(20)
+resolver.sendto(asked, ("127.0.0.11", 53))
+answer = resolver.recv(512)
+print(answer[3] & 15, int.from_bytes(answer[6:8], "big"))
+"""
+"""Prints the response code and how many addresses there are."""
+
+
+@pytest.mark.parametrize(("service", "told"), [("api", "0 1"), ("nobody", "0 0")])
+def test_who_knows_a_slot_is_docker_alone(edge: Edge, service: str, told: str) -> None:
+    """Name servers outside would say NXDOMAIN of one in which nothing runs, or fail, or send traffic anywhere."""
+    beside = ("docker", "run", "--rm", "--network", f"container:{edge.container}", "--entrypoint", "python")
+    answer = run(*beside, "python:3.13-slim", "-c", _LOOK_UP, f"{NAME}-green-{service}")
+
+    assert answer.stdout.strip() == told
 
 
 def test_of_two_replicas_a_dying_one_is_skipped(edge: Edge) -> None:
