@@ -94,7 +94,7 @@ def test_a_registry_that_goes_down_between_push_and_pull(pebble: Deployment) -> 
         wait_until(Registry(f"127.0.0.1:{port}").is_up, "the registry does not answer")
         line = next(line for line in (pebble.folder / "stack.yaml").read_text().splitlines() if "registry:" in line)
         images = f"docker image ls --quiet --filter reference=127.0.0.1:{port}/*/*"
-        gone = f"docker rm --force {registry} >/dev/null; docker image rm --force $({images}) >/dev/null"
+        gone = f"docker rm --force --volumes {registry} >/dev/null; docker image rm --force $({images}) >/dev/null"
 
         def goes(asked: str) -> None:
             if asked == f"GET /live/{pebble.name}-local":
