@@ -142,6 +142,12 @@ def test_keys_are_their_owners_and_no_journal_holds_them(secured: Secured) -> No
     assert "PRIVATE KEY" not in journals
 
 
+def test_what_renews_them_keeps_all_in_the_folder_of_the_edge(secured: Secured) -> None:
+    """A volume of its image would stay behind it for ever."""
+    container = f"{secured.pebble.edge}-renewal-certbot-1"
+    assert set(docker("inspect", "--format", "{{range .Mounts}}{{.Type}} {{end}}", container).split()) == {"bind"}
+
+
 def test_further_deploys_order_nothing(secured: Secured) -> None:
     pebble, before = secured.pebble, secured.certificate["serial"]
     orders = docker("logs", secured.acme.name).count("new-order")
