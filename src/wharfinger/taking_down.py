@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from wharfinger.carrying_out import locks
-from wharfinger.commands import compose
 from wharfinger.connecting import Server, connect_all
 from wharfinger.console import Console
 from wharfinger.errors import NotConfirmed
@@ -56,7 +55,7 @@ def _stop(place: Place, server: Server, console: Console, *, volumes: bool) -> N
             with steps.step(f"stop {release}"):
                 runtime.stop_app(release, drain=seconds(place.stack.deploy.drain))
         with steps.step("stop the data tier"):
-            host.run(compose.down(place.target.name), timeout=_TIMEOUT)
+            runtime.stop_data()
         if observed.edge and not server.edge.has_sites():
             with steps.step("stop the edge, which has no site left"):
                 server.edge.stop()

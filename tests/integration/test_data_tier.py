@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from tests.examples import sevra
-from tests.integration.tiers import HOST, VALUES, DataTier, data_tier, docker, status_of
+from tests.integration.tiers import HOST, VALUES, DataTier, data_tier, docker, engine, status_of
 
 from wharfinger.commands import compose
+from wharfinger.runtimes.compose import ComposeRuntime
 
 DATA = {
     "postgres": {"engine": "postgres", "mem_limit": "256m", "settings": {"max_connections": "30"}},
@@ -124,6 +125,18 @@ def test_nobody_outside_the_data_network_gets_in_and_nobody_inside_gets_out(tier
 
     assert internal == "true"
     assert published == [{}, {}, {}]
+
+
+def test_a_database_that_is_being_made_is_whole_once_it_is_stopped(tmp_path: Path) -> None:
+    """In its first seconds it takes no signal, and killed then it would never start again."""
+    with data_tier(tmp_path, {"postgres": DATA["postgres"]}, start=False) as tier:
+        HOST.run(compose.up(tier.project, tier.file), timeout=120)
+        ComposeRuntime(HOST, engine(), tier.layout).stop_data()
+        assert engine().project(tier.project) == ()
+
+        tier.up()
+
+        assert tier.sql("SELECT current_database()") == "atlas_db"
 
 
 def test_a_deploy_with_changed_files_leaves_a_running_database_alone(tier: DataTier) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from wharfinger import registry
 from wharfinger.commands import compose
 from wharfinger.console import Step as Shown
-from wharfinger.engine import ONE_OFF, PROJECT, Container, Engine
+from wharfinger.engine import ONE_OFF, PROJECT, Container, Engine, Unhealthy
 from wharfinger.errors import CommandFailed, StepFailed
 from wharfinger.hosts import Completed, File, Host
 from wharfinger.model.release import Layout, Slot, scale_variable, slot_variables
@@ -22,6 +23,7 @@ _PULLS_AT_ONCE: Final = 4
 _STOP_MARGIN: Final = 60.0
 _LOG_LINES: Final = 5000
 _DATA_HEALTHY_WITHIN: Final = 180.0
+_DATA_STOPPED_WITHIN: Final = 240.0  # of which the files give a database two minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,13 @@ class ComposeRuntime:
 
     def stop_data(self) -> None:
         """Stop the data tier; see `Runtime.stop_data`."""
-        self.host.run(compose.down(self.layout.target.name), timeout=_START_TIMEOUT)
+        project = self.layout.target.name
+        running = Counter(each.service for each in self.engine.project(project) if each.state == "running")
+        with suppress(Unhealthy):
+            # Postgres' image takes no signal while it makes its first database, and a kill would leave half of one,
+            # which no start completes: https://github.com/docker-library/postgres/issues/1207
+            self.engine.wait_healthy(project, running, timeout=_DATA_HEALTHY_WITHIN, note=lambda _: None)
+        self.host.run(compose.down(project), timeout=_DATA_STOPPED_WITHIN)
 
     def pull(self, images: tuple[str, ...], *, shown: Shown) -> None:
         """Fetch images; see `Runtime.pull`."""
