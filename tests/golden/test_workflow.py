@@ -1,4 +1,4 @@
-"""The workflow that `ci.github` writes, read by GitHub's own schema, by actionlint, by a shell's linter and by our command line."""
+"""The workflow that `ci.github` writes, as GitHub's schema, actionlint, shellcheck and our command line read it."""
 
 from __future__ import annotations
 
