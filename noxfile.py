@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2026.10"
 # Most sessions need what `./run test` has installed beside Nox: requirements/dev.txt and this project.
@@ -153,13 +154,19 @@ def faults(session: nox.Session) -> None:
     apart = ("tests/faults", servers, *MEASURING)
     long = [path for path in files if not path.startswith(apart) and "mark.long" in (ROOT / path).read_text("utf-8")]
     none = [0, 5] if session.posargs else [0]  # what was asked for may be in one of them only
+    failed = []
     for words in (
         ("-n", WAITING_WORKERS, "--dist", "load", *kills),  # many short tests of one file: a deployment for each worker
         ("-n", WAITING_WORKERS, "--dist", "loadfile", *others),
         ("-n", WAITING_WORKERS, "--dist", "loadfile", *long),
         MEASURING,
     ):
-        session.run("pytest", *words, *session.posargs, success_codes=none)
+        try:
+            session.run("pytest", *words, *session.posargs, success_codes=none)
+        except CommandFailed:  # the others take half an hour, and may fail too
+            failed.append(words)
+    if failed:
+        session.error(f"{len(failed)} of these runs failed")
 
 
 @nox.session

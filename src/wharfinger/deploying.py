@@ -232,7 +232,7 @@ def refuse_overtaken(release: Release, observed: Observed) -> None:
     """Raise WharfingerError where another run has made a release since this one's id was chosen to be the latest."""
     latest = max((each.id for each in observed.releases), default="")
     if latest >= release.id:
-        raise WharfingerError(f"release {latest} came there meanwhile; nothing was done", fix="invoke deploy")
+        raise WharfingerError(f"release {latest} was made there meanwhile; nothing was done", fix="invoke deploy")
 
 
 def sum_up(

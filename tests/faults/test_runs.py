@@ -62,7 +62,7 @@ def test_a_plan_that_has_gone_stale_is_refused(deployed: Deployment) -> None:
             before = sorted((deployed.server / "releases").iterdir())
             status, said = answer("y")
         assert status == 1
-        assert "changed while the plan was being agreed to; nothing was done" in said
+        assert "was made there meanwhile; nothing was done" in said
         assert "fix: invoke deploy" in said
         assert deployed.request("/").json()["version"] == "meanwhile"
         assert sorted((deployed.server / "releases").iterdir()) == before

@@ -266,15 +266,13 @@ def test_an_operator_who_vanishes_leaves_both_to_be_recovered_alike(fleet: Fleet
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    ("verb", "server"),
-    [("Pull", "vps1"), ("StartApp", "vps1"), ("StartApp", "vps2"), ("Switch", "vps1"), ("Verify", "vps2")],
-)
-def test_ctrl_c_in_a_step_on_one_of_two_servers_brings_both_back(fleet: Fleet, verb: str, server: str) -> None:
+@pytest.mark.parametrize("server", ["vps1", "vps2"])
+def test_ctrl_c_in_a_step_on_one_of_two_servers_brings_both_back(fleet: Fleet, server: str) -> None:
+    """In the only one that takes its time: what is over in a moment would be over before the key is up."""
     (before,), (release,) = fleet.serves(), fleet.current()
     after = fleet.change()
     with visitors(fleet) as seen:
-        said = fleet.hit(f"int:started {verb}@{server}", "deploy", "--env", "both", status=130)
+        said = fleet.hit(f"int:started StartApp@{server}", "deploy", "--env", "both", status=130)
     assert "interrupted" in said.partition("error: ")[2].splitlines()[0]
     assert f"vps1, vps2: release {release} still serves" in said
     assert (fleet.serves(), fleet.current(), fleet.remains()) == ({before}, {release}, [])

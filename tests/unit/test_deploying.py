@@ -171,7 +171,7 @@ def test_a_release_that_another_run_made_meanwhile_is_not_followed_by_an_earlier
     release, there = want.release, dataclasses.replace(serving(want), releases=(want.release,))
 
     refuse_overtaken(release.model_copy(update={"id": "20991231235959"}), there)
-    with pytest.raises(WharfingerError, match=f"release {release.id} came there meanwhile"):
+    with pytest.raises(WharfingerError, match=f"release {release.id} was made there meanwhile"):
         refuse_overtaken(release, there)
 
 
