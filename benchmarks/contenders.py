@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from tests.integration import deployments
 from tests.integration.deployments import Deployment, docker
+from tests.ports import free_ports
 
 from benchmarks.report import Shown, now
 from wharfinger import assets, stock_images
@@ -167,7 +168,7 @@ class ByHand:
     images: dict[str, str]
     replicas: int
     project: str = field(default_factory=fresh_name)
-    http_port: int = field(default_factory=lambda: deployments.free_ports(1)[0])
+    http_port: int = field(default_factory=lambda: free_ports(1)[0])
     domain: str = "localhost"
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pytest_docker.plugin import Services
 from tests.integration import deployments
 from tests.integration.deployments import Deployment
+from tests.ports import free_ports
 
 from wharfinger import assets, stock_images
 from wharfinger.hosts.local import LocalHost
@@ -41,7 +42,7 @@ def docker_compose_project_name() -> str:
 @pytest.fixture(scope="session")
 def registry_port() -> Iterator[int]:
     """Return where the session's registry listens."""
-    (port,) = deployments.free_ports(1)
+    (port,) = free_ports(1)
     os.environ["WHARFINGER_REGISTRY_PORT"] = str(port)
     yield port
     del os.environ["WHARFINGER_REGISTRY_PORT"]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.faults.harness import Traffic, control_that, docker_that, journal, wait_until
-from tests.integration.deployments import Deployment, Ran, docker, free_ports
+from tests.integration.deployments import Deployment, Ran, docker
+from tests.ports import free_ports
 
 from wharfinger.registry import Registry
 

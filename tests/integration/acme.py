@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.integration.deployments import Deployment, docker, free_ports
+from tests.integration.deployments import Deployment, docker
+from tests.ports import free_ports
 
 PEBBLE_IMAGE: Final = "ghcr.io/letsencrypt/pebble:2.6.0"
 NAMES_IMAGE: Final = "ghcr.io/letsencrypt/pebble-challtestsrv:2.6.0"

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.integration import forked
+from tests.ports import free_ports
 
 REPOSITORY: Final = Path(__file__).parents[2]
 PEBBLE: Final = Path(__file__).parent / "pebble"
@@ -27,15 +27,6 @@ def docker(*words: str) -> str:
     """Run `docker` and return what it printed."""
     done = subprocess.run(("docker", *words), capture_output=True, text=True, timeout=120, check=True)
     return done.stdout.strip()
-
-
-def free_ports(count: int) -> list[int]:
-    """Return TCP ports of loopback on which nothing listens."""
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
 
 
 def cold(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.deployments import PEBBLE, Deployment, docker, free_ports
+from tests.integration.deployments import PEBBLE, Deployment, docker
+from tests.ports import free_ports
 
 SERVES = "still serves"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.ports import free_ports
 
 from wharfinger import assets, builds, registry
 from wharfinger.builds import BuiltImage
@@ -36,13 +37,6 @@ def docker(*words: str, stdin: str = "") -> str:
     return done.stdout
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 class Recording(LocalHost):
     """This machine, and a record of every command that it was told to run."""
 
@@ -58,7 +52,7 @@ class Recording(LocalHost):
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[Registry]:
     """An embedded registry of our own, on a free port."""
-    ours = registry.embedded(port=free_port(), project=f"{STACK}-registry")
+    ours = registry.embedded(port=free_ports(1)[0], project=f"{STACK}-registry")
     assert ours.ensure_running(LocalHost(), assets.folder("compose"))
     yield ours
     subprocess.run(
@@ -325,7 +319,7 @@ def test_after_a_failure_nothing_more_is_begun(stack: Stack) -> None:
 
 
 def test_a_registry_that_is_down_is_named_with_the_mend(stack: Stack) -> None:
-    port = free_port()
+    (port,) = free_ports(1)
     stack.registry = Registry(f"127.0.0.1:{port}")
     with pytest.raises(BuildFailed, match=f"registry 127.0.0.1:{port} does not answer") as caught:
         stack.ensure(api=APP)
@@ -336,14 +330,14 @@ def test_a_registry_that_is_down_is_named_with_the_mend(stack: Stack) -> None:
 
 
 def test_our_registry_that_is_not_running_has_nothing_yet(stack: Stack) -> None:
-    absent = registry.embedded(port=free_port(), project=f"{STACK}-absent")
+    absent = registry.embedded(port=free_ports(1)[0], project=f"{STACK}-absent")
     assert builds.survey(stack.folder, STACK, {"api": APP}, registry=absent)["api"].digest is None
     assert stack.host.commands == []
 
 
 def test_a_push_that_the_registry_refuses_is_an_error(stack: Stack) -> None:
     built = stack.ensure(api=APP)["api"]
-    nobody = f"127.0.0.1:{free_port()}/{STACK}/api"
+    nobody = f"127.0.0.1:{free_ports(1)[0]}/{STACK}/api"
     docker("tag", f"{stack.registry.repository(STACK, 'api')}:{built.tag}", f"{nobody}:{built.tag}")
     elsewhere = Registry(nobody.partition("/")[0])
     with pytest.raises(BuildFailed, match=rf"{nobody}:{built.tag} was not pushed: .*refused") as caught:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.deployments import PEBBLE, Deployment, docker, free_ports
+from tests.integration.deployments import PEBBLE, Deployment, docker
 from tests.integration.own_nginx import OwnNginx, own_nginx
+from tests.ports import free_ports
 
 ENVIRONMENTS = """\
 environments:

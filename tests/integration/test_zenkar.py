@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 from tests.integration import sandboxes
-from tests.integration.deployments import REPOSITORY, Deployment, docker, free_ports, without
+from tests.integration.deployments import REPOSITORY, Deployment, docker, without
 from tests.integration.own_nginx import OwnNginx, own_nginx
 from tests.integration.sandboxes import TestSandbox
+from tests.ports import free_ports
 
 DOMAINS = ("staging.zenkar.example.com", "zenkar.example.com")
 

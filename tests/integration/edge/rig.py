@@ -6,7 +6,6 @@ import http.client
 import json
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from tests.ports import free_ports
+
 from wharfinger import assets
+from wharfinger.commands import edge as commands
 from wharfinger.edge_control import Control
 from wharfinger.hosts.local import LocalHost
 from wharfinger.model.release import Live
@@ -102,6 +104,10 @@ class Edge:
         """What a deploy asks and tells this edge by."""
         return Control(LocalHost(), self.socket, NAME, self.container)
 
+    def reload(self) -> None:
+        """Take up the configuration as a deploy does: no old worker takes a request once this returns."""
+        run(*commands.reload(self.container))
+
     def switch(self, live: Live) -> None:
         self.as_deployed.switch(live)
 
@@ -176,15 +182,10 @@ def write_site(folder: Path, name: str, domain: str, live: Live | None, tls: Tls
     (folder / "sites" / f"{name}.live").write_text(live_default(live))
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        return one.getsockname()[1], other.getsockname()[1]
-
-
 @contextmanager
 def edge_in(folder: Path) -> Iterator[Edge]:
     project = f"wharfinger-test-{secrets.token_hex(3)}"
-    port, https_port = free_ports()
+    port, https_port = free_ports(2)
     shutil.copytree(assets.folder("nginx"), folder)
     shutil.copy(assets.folder("compose") / "edge.yaml", folder / "compose.yaml")
     for name in ("sites", "certs", "acme/.well-known/acme-challenge", "run/nginx"):

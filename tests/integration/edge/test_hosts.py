@@ -8,7 +8,7 @@ import ssl
 from pathlib import Path, PurePosixPath
 
 import pytest
-from tests.integration.edge.rig import BLUE, IN_CONTAINER, NAME, SECURE, Edge, run, wait_until, write_site
+from tests.integration.edge.rig import BLUE, IN_CONTAINER, NAME, SECURE, Edge, run, write_site
 
 from wharfinger.edge import Edge as Ours
 from wharfinger.engine import Engine
@@ -26,15 +26,6 @@ def ours(edge: Edge, stack: str = "third") -> Ours:
     return Ours(LocalHost(), Engine(None, host="local"), layout, edge.project)
 
 
-def serves(edge: Edge, host: str) -> bool:
-    """Whether a host is served: Nginx tells nobody when a reload is done."""
-    try:
-        edge.get("/page", host=host)
-    except http.client.RemoteDisconnected:
-        return False
-    return True
-
-
 @pytest.fixture
 def with_tls(edge: Edge) -> Edge:
     """The edge with a site that has a certificate."""
@@ -45,8 +36,7 @@ def with_tls(edge: Edge) -> Edge:
     mount = ("-v", f"{edge.folder}:{IN_CONTAINER}", "--entrypoint", "openssl", "nginx:1.30")
     run("docker", "run", "--rm", *mount, *words, *pair, *chain)
     write_site(edge.folder, SECURE, "secure.test", BLUE, Tls(certificate="secure.test"))
-    edge.exec("nginx", "-c", f"{IN_CONTAINER}/nginx.conf", "-s", "reload")
-    wait_until(lambda: serves(edge, "secure.test"))
+    edge.reload()
     return edge
 
 
@@ -84,10 +74,9 @@ def test_an_acme_server_is_answered_before_there_is_a_site(edge: Edge) -> None:
 
 def test_a_site_that_would_break_the_whole_is_refused_and_two_others_serve_on(edge: Edge) -> None:
     write_site(edge.folder, OTHER, "other.test", BLUE)
-    edge.exec("nginx", "-c", f"{IN_CONTAINER}/nginx.conf", "-s", "reload")
+    edge.reload()
     sites = edge.folder / "sites"
     before = {path.name: path.read_bytes() for path in sites.iterdir()}
-    wait_until(lambda: serves(edge, "other.test"))
     answers = [edge.get("/page", host=host).status for host in ("atlas.test", "other.test")]
 
     # What Nginx refuses, and what it would serve in another's place.

@@ -151,8 +151,7 @@ def test_a_site_with_tls_speaks_http2_and_sends_plain_http_on(edge: Edge) -> Non
     tls = Tls(certificate="speedy.test", https_port=8443, hsts="1h")
     write_site(edge.folder, "speedy-test", "speedy.test", BLUE, tls)
     edge.exec("nginx", "-t", "-q", "-c", f"{IN_CONTAINER}/nginx.conf")
-    edge.exec("nginx", "-c", f"{IN_CONTAINER}/nginx.conf", "-s", "reload")
-    wait_until(lambda: edge.control("/live/speedy-test") != "")
+    edge.reload()
 
     plain = edge.get("/a?b=c", host="speedy.test", method="POST", body=b"")
     assert (plain.status, plain.headers["location"]) == (308, "https://speedy.test:8443/a?b=c")

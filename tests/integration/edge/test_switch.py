@@ -199,7 +199,7 @@ def test_a_restart_serves_what_the_default_says_whatever_was_left_behind(edge: E
 
 def test_a_reload_keeps_what_was_set(edge: Edge) -> None:
     edge.switch(GREEN)
-    edge.exec("nginx", "-c", f"{IN_CONTAINER}/nginx.conf", "-s", "reload")
+    edge.reload()
 
     for _ in range(20):
         assert edge.get("/", headers=SIGNED_IN).body.startswith("green ")

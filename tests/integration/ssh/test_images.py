@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 from tests.examples import LAYOUT
-from tests.integration.deployments import docker, free_ports
+from tests.integration.deployments import docker
 from tests.integration.ssh import servers
 from tests.integration.ssh.servers import SshServer
+from tests.ports import free_ports
 from tests.recording import Heard
 
 from wharfinger.engine import Engine

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.deployments import Deployment, docker, free_ports
+from tests.integration.deployments import Deployment, docker
 from tests.integration.ssh.servers import SshServer
+from tests.ports import free_ports
 
 
 @pytest.fixture
