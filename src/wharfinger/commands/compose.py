@@ -14,7 +14,7 @@ Argv = tuple[str, ...]
 
 def words(project: str) -> Argv:
     """Return words by which the processes of our commands to a project are known, and nobody else's."""
-    return _compose(project)[1:]
+    return _compose(project)[2:]
 
 
 def config(file: str) -> Argv:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from wharfinger.errors import CommandFailed, NotReady
-from wharfinger.hosts import Completed
+from wharfinger.hosts import Completed, plugins
 from wharfinger.secrets import Secret
 
 _PASSED_ON: Final = (
@@ -128,7 +128,7 @@ def _process(
 ) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
-            tuple(argv),
+            plugins.direct(argv),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -19,6 +19,7 @@ SHIPPED: Final = (
     "wharfinger.hosts.leftover",
     "wharfinger.hosts.local",
     "wharfinger.hosts.operator",
+    "wharfinger.hosts.plugins",
     "wharfinger.hosts.processes",
     "wharfinger.hosts.serving",
     "wharfinger.hosts.unix_http",

@@ -36,7 +36,7 @@ def test_what_the_run_still_does_is_ended_by_name_and_nothing_else() -> None:
     (ended,) = [words for verb, words in host.calls if verb == "end"]
     name = "sevra-atlas-local"
     assert [words[-1] for words in ended[:3]] == [name, f"{name}-{CUT_OFF}", f"{name}-{OLD}"]
-    assert all(words[:3] == ("compose", "--progress", "plain") for words in ended[:3])
+    assert all(words[:3] == ("--progress", "plain", "--project-name") for words in ended[:3])
     assert ended[3:] == ((f"{name}-postgres", "timeout"), (f"{name}-postgres", "pg_restore"))
     (asked,) = host.commands
     assert asked[:3] == ("docker", "exec", f"{name}-postgres")
