@@ -27,6 +27,12 @@ function chosen(r) {
     }
 }
 
+// `:PORT` where the request's service is to be reached by the name of its slot, and nothing where by the group.
+function at(r) {
+    const until = ngx.shared.wharfinger_live.get(`${r.variables.wharfinger_site} by name`);
+    return until && Date.now() < Number(until) ? r.variables.wharfinger_colon_port : '';
+}
+
 // What the access log asks at the end of every request; it is nothing to write down.
 function landed(r) {
     if (r.variables.wharfinger_live && r.variables.wharfinger_flight) {
@@ -59,34 +65,42 @@ const PROBED_WITHIN = 10000;  // ms
 const PROBE_PAUSE = 30;  // ms
 const PROBE = /^[a-z0-9_-]+\/[A-Za-z0-9._~/-]*$/;
 const OUR_OWN = [502, 503, 504];  // what Nginx answers for a service that it cannot reach
+const BY_NAME_FOR = 3000;  // ms; a group knows a slot's addresses two seconds after their containers start
 
-// Nginx itself must reach every service of a slot before traffic goes there. Whatever the service answers will do:
-// whether it is well, its health check has told. Names are looked up once in a while and nobody is told, so it is
-// asked again until the time is up, or until somebody else wants the site's traffic elsewhere: whoever asked may have
-// been killed meanwhile. Returns what is wrong, if anything.
-async function unreached(r, slot, probes) {
+// Nginx itself must reach every service of a slot before traffic goes there, be it by its group, which looks a name up
+// every two seconds, or by its name, looked up for each request. Whatever the service answers will do: whether it is
+// well, its health check has told. It is asked again until the time is up, or until somebody else wants the site's
+// traffic elsewhere: whoever asked may have been killed meanwhile.
+// Returns what is wrong, if anything, and whether a service was reached only by its name.
+async function reach(r, slot, probes) {
+    const site = r.variables.wharfinger_site;
     const deadline = Date.now() + PROBED_WITHIN;
-    const turn = `${r.variables.wharfinger_site} turn`;
-    ngx.shared.wharfinger_live.set(turn, r.variables.request_id);
+    ngx.shared.wharfinger_live.set(`${site} turn`, r.variables.request_id);
+    let byName = false;
     for (let i = 0; i < probes.length; i++) {
         if (!PROBE.test(probes[i])) {
-            return `a probe is SERVICE/PATH, and not ${probes[i]}`;
+            return { wrong: `a probe is SERVICE/PATH, and not ${probes[i]}` };
         }
         for (;;) {
-            const answer = await r.subrequest(`/reach/${r.variables.wharfinger_site}/${slot}/${probes[i]}`);
-            if (ngx.shared.wharfinger_live.get(turn) !== r.variables.request_id) {
-                return 'somebody else switched meanwhile';
+            const answer = await r.subrequest(`/reach/${site}/${slot}/${probes[i]}`);
+            if (ngx.shared.wharfinger_live.get(`${site} turn`) !== r.variables.request_id) {
+                return { wrong: 'somebody else switched meanwhile' };
             }
             if (OUR_OWN.indexOf(answer.status) < 0) {
                 break;
             }
+            const named = await r.subrequest(`/by-name/${site}/${slot}/${probes[i]}`);
+            if (named.headersOut['X-Wharfinger-By-Name'] && OUR_OWN.indexOf(named.status) < 0) {
+                byName = true;
+                break;
+            }
             if (Date.now() > deadline) {
-                return `${probes[i]}: Nginx answers ${answer.status}`;
+                return { wrong: `${probes[i]}: Nginx answers ${answer.status}` };
             }
             await new Promise((resolve) => setTimeout(resolve, PROBE_PAUSE));
         }
     }
-    return '';
+    return { byName };
 }
 
 // PUT and GET /live/NAME
@@ -101,11 +115,12 @@ async function control(r) {
             r.return(400, 'the body must be SLOT:RELEASE, such as green:20261120143000\n');
             return;
         }
-        const wrong = await unreached(r, live.split(':')[0], [].concat(r.args.probe || []));
-        if (wrong) {
-            r.return(502, `${wrong}\n`);
+        const reached = await reach(r, live.split(':')[0], [].concat(r.args.probe || []));
+        if (reached.wrong) {
+            r.return(502, `${reached.wrong}\n`);
             return;
         }
+        ngx.shared.wharfinger_live.set(`${site} by name`, String(reached.byName ? Date.now() + BY_NAME_FOR : 0));
         ngx.shared.wharfinger_live.set(site, live);
         r.return(200, `${live}\n`);
     } else {
@@ -125,4 +140,4 @@ async function list(r) {
     r.return(200, lines);
 }
 
-export default { value, chosen, landed, flights, show, control, list };
+export default { value, chosen, at, landed, flights, show, control, list };

@@ -75,6 +75,7 @@ class SiteView:
     name: str
     variable: str
     domains: tuple[str, ...]
+    ports: Mapping[str, int]
     upstreams: tuple[Upstream, ...]
     headers: tuple[Header, ...]
     locations: tuple[Location, ...]
@@ -136,6 +137,7 @@ def site_view(
         name=environment_name,
         variable=_variable(environment_name),
         domains=tuple(domains),
+        ports=ports,
         upstreams=tuple(
             Upstream(f"{environment_name}-{slot}-{service}", port) for service, port in ports.items() for slot in SLOTS
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -71,6 +72,49 @@ def test_a_switch_that_waits_is_ended_by_the_next_one(edge: Edge) -> None:
 
         assert waiting.result() == "somebody else switched meanwhile\n"
     assert edge.control(f"/live/{NAME}") == f"{BLUE}\n"
+
+
+def answers_for(edge: Edge, duration: float) -> set[tuple[int, str]]:
+    """Ask again and again, and return each status and slot that answered."""
+    answers, until = set(), time.monotonic() + duration
+    while time.monotonic() < until:
+        answer = edge.get("/", headers=SIGNED_IN)
+        answers.add((answer.status, answer.body.partition(" ")[0]))
+    return answers
+
+
+def test_a_switch_does_not_wait_for_what_nginx_looks_up_every_other_second(tmp_path: Path) -> None:
+    """Requests go by name until the group knows the addresses; a replica that comes later is found by both."""
+    with edge_in(tmp_path / "edge") as edge:
+        took, before = [], edge.serve("blue")
+        for live in (GREEN, BLUE) * 2:
+            container = edge.serve(live.slot)
+            began = time.monotonic()
+            edge.as_deployed.switch(live, [("api", "/health")])
+            took.append(time.monotonic() - began)
+            answers = answers_for(edge, 0.3)
+            edge.retire(before)
+            before = container
+
+            assert answers == {(200, live.slot)}
+
+        assert answers_for(edge, 4) == {(200, "blue")}, "nor is it noticed that requests go by the group again"
+        assert max(took) < 0.7
+        edge.serve("blue")
+        assert answers_for(edge, 3) == {(200, "blue")}
+
+
+def test_a_site_of_before_names_were_looked_up_is_switched_once_its_group_knows_the_addresses(tmp_path: Path) -> None:
+    with edge_in(tmp_path / "edge") as edge:
+        site = edge.folder / "sites" / f"{NAME}.conf"
+        text, removed = re.subn(r"    location ~ \"\^/by-name/.*?\n    }\n", "", site.read_text(), flags=re.DOTALL)
+        assert removed
+        site.write_text(text.replace("$wharfinger_at;", ";"))
+        edge.reload()
+        edge.serve("green")
+        edge.as_deployed.switch(GREEN, [("api", "/health")])
+
+        assert answers_for(edge, 2) == {(200, "green")}
 
 
 @pytest.mark.long
