@@ -27,10 +27,10 @@ function chosen(r) {
     }
 }
 
-// `:PORT` where the request's service is to be reached by the name of its slot, and nothing where by the group.
-function at(r) {
+// The port where the request's service is to be reached by the name of its slot, and nothing where by its group.
+function portByName(r) {
     const until = ngx.shared.wharfinger_live.get(`${r.variables.wharfinger_site} by name`);
-    return until && Date.now() < Number(until) ? r.variables.wharfinger_colon_port : '';
+    return until && Date.now() < Number(until) ? r.variables.wharfinger_port : '';
 }
 
 // What the access log asks at the end of every request; it is nothing to write down.
@@ -140,4 +140,4 @@ async function list(r) {
     r.return(200, lines);
 }
 
-export default { value, chosen, at, landed, flights, show, control, list };
+export default { value, chosen, portByName, landed, flights, show, control, list };

@@ -54,8 +54,9 @@ def test_which_slot_a_request_goes_to_is_decided_when_it_comes() -> None:
     for path, service in {"/": "api", "/admin/": "worker"}.items():
         location = block(text, f"location {path}")
         assert f"set $wharfinger_service {service};" in location
-        assert f"set $wharfinger_group {NAME}-$wharfinger_slot-$wharfinger_service;" in location
-    assert "blue" not in text.split("server {", 1)[1]
+        assert f"set $wharfinger_port {PORTS[service]};" in location
+        assert f"set $wharfinger_group {NAME}-$wharfinger_slot-$wharfinger_service$wharfinger_at;" in location
+    assert "blue" not in text.rsplit("\nserver {", 1)[1]
 
 
 @pytest.mark.parametrize(
