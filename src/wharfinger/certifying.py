@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wharfinger import certificates, local_ca
-from wharfinger.connecting import Server, at_once, connect, connect_all
+from wharfinger.connecting import Server, connect, connect_all, of_each
 from wharfinger.console import Console
 from wharfinger.edge_certificates import EdgeCertificates, served
 from wharfinger.errors import InvalidInput, UsageError, WharfingerError
@@ -96,15 +96,20 @@ def _unfit(wish: Wish, host: Host, layout: Layout) -> tuple[str, ...]:
 
 
 def status(place: Place, console: Console, *, as_json: bool) -> None:
-    """Show the certificates that serve, until when, and how their renewal goes."""
+    """Show the certificates that serve, until when, and how their renewal goes.
+
+    Raises NotReady for a server that cannot be reached, once those of the others were shown.
+    """
     clock = datetime.now(UTC)
-    with connect_all(place) as servers:
-        held = at_once(lambda server: tuple(served(server.host, server.layout)), servers)
-    found: list[dict[str, Any]] = [
-        {"server": server, **one.facts(clock)}
-        for server, of_one in zip(place.environment.servers, held, strict=True)
-        for one in of_one
-    ]
+    held, away = of_each(place, lambda server: tuple(served(server.host, server.layout)))
+    if held:
+        found = [{"server": server, **one.facts(clock)} for server, of_one in held.items() for one in of_one]
+        _show(found, place, console, as_json=as_json)
+    for error in away.values():
+        raise error
+
+
+def _show(found: list[dict[str, Any]], place: Place, console: Console, *, as_json: bool) -> None:
     if as_json:
         console.json(found)
         return

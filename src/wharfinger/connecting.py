@@ -15,6 +15,7 @@ from wharfinger.commands.ssh import Way
 from wharfinger.edge import Edge
 from wharfinger.edges import AnyEdge
 from wharfinger.engine import Engine
+from wharfinger.errors import NotReady
 from wharfinger.host_edge import HostEdge
 from wharfinger.hosts import Host
 from wharfinger.hosts.local import LocalHost
@@ -112,6 +113,21 @@ def at_once(ask: Callable[[_Item], _Answer], items: Sequence[_Item]) -> tuple[_A
         return (ask(items[0]),)
     with ThreadPoolExecutor(max_workers=max(1, len(items))) as pool:
         return tuple(pool.map(ask, items))
+
+
+def of_each(place: Place, ask: Callable[[Server], _Answer]) -> tuple[dict[str, _Answer], dict[str, NotReady]]:
+    """Ask all servers of an environment at the same time; return the answers, and why others gave none, by server."""
+
+    def tried(server: Server) -> _Answer | NotReady:
+        try:
+            return ask(server)
+        except NotReady as error:
+            return error
+
+    with connect_all(place) as servers:
+        answers = dict(zip(place.environment.servers, at_once(tried, servers), strict=True))
+    away = {server: answer for server, answer in answers.items() if isinstance(answer, NotReady)}
+    return {server: answer for server, answer in answers.items() if not isinstance(answer, NotReady)}, away
 
 
 def _found(place: Place) -> Place:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from wharfinger import stock_images
-from wharfinger.connecting import Server, at_once, connect_all
+from wharfinger.connecting import Server, of_each
 from wharfinger.console import Console
 from wharfinger.edge_certificates import served
 from wharfinger.engine import OLDEST
@@ -42,9 +42,8 @@ class Finding:
 
 def examine(place: Place, console: Console, *, as_json: bool) -> None:
     """Print a line for everything looked at; raises NotReady when something is not right."""
-    with connect_all(place) as servers:
-        looked = at_once(lambda server: tuple(_findings(server.place, server)), servers)
-        found = dict(zip(place.environment.servers, looked, strict=True))
+    found, away = of_each(place, lambda server: tuple(_findings(server.place, server)))
+    found |= {name: (Finding("server", fine=False, seen=e.problem, fix=e.fix or ""),) for name, e in away.items()}
     if as_json:
         console.json([{"server": server, **asdict(each)} for server, of_one in found.items() for each in of_one])
     else:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wharfinger.commands import compose
-from wharfinger.connecting import Server, at_once, connect, connect_all
+from wharfinger.connecting import Server, connect, of_each
 from wharfinger.console import Console
 from wharfinger.edge_certificates import Served, served
 from wharfinger.engine import Container
@@ -25,10 +25,7 @@ def status(place: Place, console: Console, *, as_json: bool) -> None:
 
     Raises NotReady for a server that cannot be reached, once the others were shown.
     """
-    with connect_all(place) as servers:
-        answers = dict(zip(place.environment.servers, at_once(_look, servers), strict=True))
-    looked = {server: answer for server, answer in answers.items() if not isinstance(answer, NotReady)}
-    away = {server: answer for server, answer in answers.items() if isinstance(answer, NotReady)}
+    looked, away = of_each(place, _look)
     if looked:
         facts = _facts(place, looked, away)
         if as_json:
@@ -87,11 +84,8 @@ def _named(place: Place, server: str, line: str) -> str:
     return f"{server}: {line}" if len(place.environment.servers) > 1 else line
 
 
-def _look(server: Server) -> tuple[Observed, tuple[Served, ...]] | NotReady:
-    try:
-        return _observed(server), tuple(served(server.host, server.layout))
-    except NotReady as error:
-        return error
+def _look(server: Server) -> tuple[Observed, tuple[Served, ...]]:
+    return _observed(server), tuple(served(server.host, server.layout))
 
 
 def _services(observed: Observed) -> list[dict[str, Any]]:
@@ -100,10 +94,19 @@ def _services(observed: Observed) -> list[dict[str, Any]]:
 
 
 def releases(place: Place, console: Console, *, as_json: bool) -> None:
-    """List the releases on every server, the newest first, with who made them and which one serves."""
-    with connect_all(place) as servers:
-        looked = dict(zip(place.environment.servers, at_once(_observed, servers), strict=True))
+    """List the releases on every server, the newest first, with who made them and which one serves.
+
+    Raises NotReady for a server that cannot be reached, once those of the others were shown.
+    """
+    looked, away = of_each(place, _observed)
     found = {server: _releases(seen) for server, seen in looked.items()}
+    if found:
+        _show_releases(found, place, console, as_json=as_json)
+    for error in away.values():
+        raise error
+
+
+def _show_releases(found: Mapping[str, list[dict[str, Any]]], place: Place, console: Console, *, as_json: bool) -> None:
     if as_json:
         console.json([{"server": server, **release} for server, of_one in found.items() for release in of_one])
         return

@@ -13,7 +13,7 @@ import pytest
 from tests.examples import LAYOUT, sevra
 from tests.recording import Heard, RecordingEngine, RecordingHost, container, server
 
-from wharfinger import certifying, local_ca
+from wharfinger import certifying, connecting, local_ca
 from wharfinger.connecting import Server
 from wharfinger.errors import InvalidInput, UsageError, WharfingerError
 from wharfinger.hosts import File
@@ -52,7 +52,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> RecordingHost:
             yield (one,)
 
     monkeypatch.setattr(certifying, "connect", connect)
-    monkeypatch.setattr(certifying, "connect_all", connect_all)
+    for module in (certifying, connecting):
+        monkeypatch.setattr(module, "connect_all", connect_all)
     return made
 
 

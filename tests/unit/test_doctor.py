@@ -7,14 +7,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 from tests.examples import LAYOUT, sevra
 from tests.recording import Heard, RecordingHost, server
 
-from wharfinger import doctor, stock_images
+from wharfinger import connecting, doctor, stock_images
 from wharfinger.connecting import Server
 from wharfinger.errors import NotReady
 from wharfinger.local_ca import Authority
@@ -31,21 +31,57 @@ PORTS = {"api": [3000, 3100], "worker": [3001, 3101]}
 
 def examined(monkeypatch: pytest.MonkeyPatch, host: RecordingHost, place: Place) -> list[dict[str, Any]]:
     """Return what is said of a host that has an engine and all stock images."""
-    host.answer("docker", "version", stdout="26.1.5")
-    host.answer("docker", "image", "inspect", stdout=f"{json.dumps(stock_images.STOCK)}\t\n")
-    host.answer("docker", "info", stdout=json.dumps(datetime.now(UTC).isoformat()))
+    return examined_all(monkeypatch, place, host)
+
+
+def examined_all(monkeypatch: pytest.MonkeyPatch, place: Place, *hosts: RecordingHost) -> list[dict[str, Any]]:
+    """Return what is said of hosts of which each has an engine and all stock images."""
+    for host in hosts:
+        host.answer("docker", "version", stdout="26.1.5")
+        host.answer("docker", "image", "inspect", stdout=f"{json.dumps(stock_images.STOCK)}\t\n")
+        host.answer("docker", "info", stdout=json.dumps(datetime.now(UTC).isoformat()))
 
     @contextmanager
     def connect_all(place: Place) -> Iterator[tuple[Server, ...]]:
-        made = server(host)
-        yield (Server(host, made.engine, made.edge, made.layout, place, here=host),)
+        made = [(host, server(host)) for host in hosts]
+        yield tuple(Server(host, each.engine, each.edge, each.layout, place, here=host) for host, each in made)
 
-    monkeypatch.setattr(doctor, "connect_all", connect_all)
+    monkeypatch.setattr(connecting, "connect_all", connect_all)
     heard = Heard()
     with contextlib.suppress(NotReady):  # much else may be amiss in memory
         doctor.examine(place, heard.console, as_json=True)
     found: list[dict[str, Any]] = json.loads(heard.data)
     return found
+
+
+class Away(RecordingHost):
+    """A host that cannot be reached."""
+
+    def free_bytes(self, path: PurePosixPath) -> int:  # noqa: ARG002 - as every host
+        """Say so."""
+        raise NotReady("web2: Connection refused", fix="see whether it is up")
+
+
+def test_of_several_servers_one_that_is_away_is_told_of_and_the_others_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stack = sevra(environments={"local": {"server": "web1", "domain": DOMAIN}})
+    on_both = stack.environments["local"].model_copy(update={"servers": ("web1", "web2")})
+    stack = stack.model_copy(update={"environments": {"local": on_both}})
+    place = Place(Path("/p"), Path("/p/stacks/sevra-atlas"), stack, "local")
+
+    found = examined_all(monkeypatch, place, RecordingHost(), Away())
+
+    assert [each for each in found if each["server"] == "web2"] == [
+        {
+            "server": "web2",
+            "name": "server",
+            "fine": False,
+            "seen": "web2: Connection refused",
+            "fix": "see whether it is up",
+        }
+    ]
+    assert {"disk", "clock"} <= {each["name"] for each in found if each["server"] == "web1"}
 
 
 @pytest.mark.parametrize(

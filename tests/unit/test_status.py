@@ -14,7 +14,7 @@ from tests.examples import IMAGES, LAYOUT
 from tests.recording import Heard, RecordingEngine, RecordingHost, data_tier, edge_container, server, tier
 from tests.unit.planning.situations import OLD, OLDER, SERVICES, STACK, release
 
-from wharfinger import status
+from wharfinger import connecting, status
 from wharfinger.connecting import Server
 from wharfinger.engine import Container
 from wharfinger.errors import NotReady, UsageError
@@ -53,7 +53,7 @@ def on(monkeypatch: pytest.MonkeyPatch, *containers: Container, deployed: bool =
             yield (one,)
 
     monkeypatch.setattr(status, "connect", connect)
-    monkeypatch.setattr(status, "connect_all", connect_all)
+    monkeypatch.setattr(connecting, "connect_all", connect_all)
     return host
 
 
@@ -230,7 +230,7 @@ def on_all(monkeypatch: pytest.MonkeyPatch, *hosts: RecordingHost) -> Place:
     def connect_all(_: Place) -> Iterator[tuple[Server, ...]]:
         yield tuple(server(host, RecordingEngine(*EVERYTHING)) for host in hosts)
 
-    monkeypatch.setattr(status, "connect_all", connect_all)
+    monkeypatch.setattr(connecting, "connect_all", connect_all)
     return place
 
 
@@ -284,3 +284,24 @@ def test_of_several_servers_one_that_is_away_is_named_and_the_others_are_shown(m
         {"server": "web1", "release": OLD, "problem": None},
         {"server": "web2", "release": None, "problem": "web2: Connection refused"},
     ]
+
+
+def test_releases_of_those_that_answer_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = on_all(monkeypatch, Away(), on(monkeypatch, *EVERYTHING))
+    heard = Heard()
+
+    with pytest.raises(NotReady, match="web2: Connection refused"):
+        status.releases(place, heard.console, as_json=True)
+
+    assert {(each["server"], each["release"]) for each in json.loads(heard.data)} == {("web2", OLD), ("web2", OLDER)}
+
+
+def test_where_nobody_answers_there_is_no_empty_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = on_all(monkeypatch, Away(), Away())
+    heard = Heard()
+
+    for show in (status.status, status.releases):
+        with pytest.raises(NotReady, match="Connection refused"):
+            show(place, heard.console, as_json=True)
+
+    assert heard.data == ""
