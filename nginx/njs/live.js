@@ -27,10 +27,35 @@ function chosen(r) {
     }
 }
 
-// The port where the request's service is to be reached by the name of its slot, and nothing where by its group.
-function portByName(r) {
-    const until = ngx.shared.wharfinger_live.get(`${r.variables.wharfinger_site} by name`);
-    return until && Date.now() < Number(until) ? r.variables.wharfinger_port : '';
+// For some time after a switch requests go by the release's name, which is looked up for each, and not by the group of
+// its slot, which looks up every two seconds and may know nothing of the release yet. As `RELEASE UNTIL`, in ms: which
+// release of a site goes or went by its name, as long as any worker may remember the addresses of then.
+const BY_NAME_FOR = 3000;
+const REMEMBERED = 2000;
+
+function names(site) {
+    const kept = (ngx.shared.wharfinger_live.get(`${site} by name`) || '').split('\n').filter((line) => line);
+    return kept.map((line) => ({ release: line.split(' ')[0], until: Number(line.split(' ')[1]) }))
+        .filter((name) => Date.now() < name.until + REMEMBERED);
+}
+
+function keepNames(site, kept) {
+    const lines = kept.map((name) => `${name.release} ${name.until}`);
+    ngx.shared.wharfinger_live.set(`${site} by name`, lines.join('\n'));
+}
+
+// The release of a live value where it goes by its name, and nothing where by the group.
+function byName(site, live) {
+    const release = live.split(':')[1];
+    return names(site).some((name) => name.release === release && Date.now() < name.until) ? release : '';
+}
+
+function named(r) {
+    return byName(r.variables.wharfinger_site, r.variables.wharfinger_live);
+}
+
+function namedByNow(r) {
+    return byName(r.variables.wharfinger_site, r.variables.wharfinger_live_by_now);
 }
 
 // What the access log asks at the end of every request; it is nothing to write down.
@@ -65,42 +90,58 @@ const PROBED_WITHIN = 10000;  // ms
 const PROBE_PAUSE = 30;  // ms
 const PROBE = /^[a-z0-9_-]+\/[A-Za-z0-9._~/-]*$/;
 const OUR_OWN = [502, 503, 504];  // what Nginx answers for a service that it cannot reach
-const BY_NAME_FOR = 3000;  // ms; a group knows a slot's addresses two seconds after their containers start
 
-// Nginx itself must reach every service of a slot before traffic goes there, be it by its group, which looks a name up
-// every two seconds, or by its name, looked up for each request. Whatever the service answers will do: whether it is
-// well, its health check has told. It is asked again until the time is up, or until somebody else wants the site's
-// traffic elsewhere: whoever asked may have been killed meanwhile.
-// Returns what is wrong, if anything, and whether a service was reached only by its name.
-async function reach(r, slot, probes) {
-    const site = r.variables.wharfinger_site;
-    const deadline = Date.now() + PROBED_WITHIN;
-    ngx.shared.wharfinger_live.set(`${site} turn`, r.variables.request_id);
-    let byName = false;
+const pause = () => new Promise((resolve) => setTimeout(resolve, PROBE_PAUSE));
+
+// Ask one probe after the other by `way`; what is wrong, if anything, and whether the site knows that way at all.
+async function ask(r, way, probes) {
     for (let i = 0; i < probes.length; i++) {
-        if (!PROBE.test(probes[i])) {
-            return { wrong: `a probe is SERVICE/PATH, and not ${probes[i]}` };
+        const answer = await r.subrequest(`${way}/${probes[i]}`);
+        if (OUR_OWN.indexOf(answer.status) >= 0) {
+            return { wrong: `${probes[i]}: Nginx answers ${answer.status}` };
         }
-        for (;;) {
-            const answer = await r.subrequest(`/reach/${site}/${slot}/${probes[i]}`);
-            if (ngx.shared.wharfinger_live.get(`${site} turn`) !== r.variables.request_id) {
-                return { wrong: 'somebody else switched meanwhile' };
-            }
-            if (OUR_OWN.indexOf(answer.status) < 0) {
-                break;
-            }
-            const named = await r.subrequest(`/by-name/${site}/${slot}/${probes[i]}`);
-            if (named.headersOut['X-Wharfinger-By-Name'] && OUR_OWN.indexOf(named.status) < 0) {
-                byName = true;
-                break;
-            }
-            if (Date.now() > deadline) {
-                return { wrong: `${probes[i]}: Nginx answers ${answer.status}` };
-            }
-            await new Promise((resolve) => setTimeout(resolve, PROBE_PAUSE));
+        if (way.startsWith('/by-name/') && !answer.headersOut['X-Wharfinger-By-Name']) {
+            return { wrong: 'a site of before names were looked up' };
         }
     }
-    return { byName };
+    return {};
+}
+
+// Nginx itself must reach every service of a release before traffic goes there: by name, or by the groups of its slot,
+// where its containers have no such names since they were made before that was thought of. Whatever the service answers
+// will do: whether it is well, its health check has told. It is asked again until the time is up, or until somebody
+// else wants the site's traffic elsewhere: whoever asked may have been killed meanwhile.
+// Returns what is wrong, if anything, and whether the release is reached by its name.
+async function reach(r, live, probes) {
+    const site = r.variables.wharfinger_site;
+    const slot = live.split(':')[0];
+    const release = live.split(':')[1];
+    const deadline = Date.now() + PROBED_WITHIN;
+    const another = () => ngx.shared.wharfinger_live.get(`${site} turn`) !== r.variables.request_id;
+    ngx.shared.wharfinger_live.set(`${site} turn`, r.variables.request_id);
+    const bad = probes.find((probe) => !PROBE.test(probe));
+    if (bad !== undefined) {
+        return { wrong: `a probe is SERVICE/PATH, and not ${bad}` };
+    }
+    // Where its containers ran when it last went by its name, somebody else may run by now.
+    const remembered = (name) => name.release === release && name.until <= Date.now();
+    while (probes.length && names(site).some(remembered) && !another()) {
+        await pause();
+    }
+    for (;;) {
+        const byName = await ask(r, `/by-name/${site}/${release}`, probes);
+        const found = byName.wrong ? await ask(r, `/reach/${site}/${slot}`, probes) : byName;
+        if (another()) {
+            return { wrong: 'somebody else switched meanwhile' };
+        }
+        if (!found.wrong) {
+            return { byName: probes.length > 0 && !byName.wrong };
+        }
+        if (Date.now() > deadline) {
+            return found;
+        }
+        await pause();
+    }
 }
 
 // PUT and GET /live/NAME
@@ -115,12 +156,15 @@ async function control(r) {
             r.return(400, 'the body must be SLOT:RELEASE, such as green:20261120143000\n');
             return;
         }
-        const reached = await reach(r, live.split(':')[0], [].concat(r.args.probe || []));
+        const reached = await reach(r, live, [].concat(r.args.probe || []));
         if (reached.wrong) {
             r.return(502, `${reached.wrong}\n`);
             return;
         }
-        ngx.shared.wharfinger_live.set(`${site} by name`, String(reached.byName ? Date.now() + BY_NAME_FOR : 0));
+        const now = Date.now();
+        const others = names(site).map((name) => ({ release: name.release, until: Math.min(name.until, now) }));
+        keepNames(site, reached.byName
+            ? others.concat([{ release: live.split(':')[1], until: now + BY_NAME_FOR }]) : others);
         ngx.shared.wharfinger_live.set(site, live);
         r.return(200, `${live}\n`);
     } else {
@@ -140,4 +184,4 @@ async function list(r) {
     r.return(200, lines);
 }
 
-export default { value, chosen, portByName, landed, flights, show, control, list };
+export default { value, chosen, named, namedByNow, landed, flights, show, control, list };

@@ -151,9 +151,10 @@ class _AppTier:
 
     def _networks(self, name: str, service: Service) -> dict[str, Node]:
         """Return where a service is: with its data, and at the edge, which is also its only way out."""
-        alias = Interpolated(self.layout.target.alias(_SLOT, name))
+        target = self.layout.target
+        aliases: list[Node] = [Interpolated(target.alias(_SLOT, name)), target.alias(self.release, name)]
         data: dict[str, Node] = {"data": None} if self.stack.data else {}
-        return {**data, "edge": {"aliases": [alias]} if service.port is not None else None}
+        return {**data, "edge": {"aliases": aliases} if service.port is not None else None}
 
 
 def _healthcheck(check: Healthcheck, engine_version: tuple[int, int]) -> dict[str, Node]:

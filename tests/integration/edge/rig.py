@@ -111,11 +111,13 @@ class Edge:
     def switch(self, live: Live) -> None:
         self.as_deployed.switch(live)
 
-    def serve(self, slot: str, *, says: str | None = None, service: str = "api") -> str:
+    def serve(self, slot: str, *, says: str | None = None, service: str = "api", release: str = "") -> str:
         """Start a service in a slot and return its container's name once it listens."""
+        release = release or (BLUE if slot == "blue" else GREEN).release
         name = f"{self.project}-{secrets.token_hex(3)}"
         self.services.append(name)
-        network = ("--network", self.project, "--network-alias", f"{NAME}-{slot}-{service}")
+        aliases = [word for tier in (slot, release) for word in ("--network-alias", f"{NAME}-{tier}-{service}")]
+        network = ("--network", self.project, *aliases)
         mount = ("-v", f"{UPSTREAM}:/upstream.py:ro", "--entrypoint", "python")
         run(
             "docker",

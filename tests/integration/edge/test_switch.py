@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -84,37 +84,57 @@ def answers_for(edge: Edge, duration: float) -> set[tuple[int, str]]:
 
 
 def test_a_switch_does_not_wait_for_what_nginx_looks_up_every_other_second(tmp_path: Path) -> None:
-    """Requests go by name until the group knows the addresses; a replica that comes later is found by both."""
+    """Requests go by the release's name at first, and then by the group, and nobody notices."""
     with edge_in(tmp_path / "edge") as edge:
-        took, before = [], edge.serve("blue")
-        for live in (GREEN, BLUE) * 2:
-            container = edge.serve(live.slot)
+        before = edge.serve("blue")
+        for live in (GREEN, replace(BLUE, release="20261120160000")):
+            container = edge.serve(live.slot, release=live.release)
             began = time.monotonic()
             edge.as_deployed.switch(live, [("api", "/health")])
-            took.append(time.monotonic() - began)
+            took = time.monotonic() - began
             answers = answers_for(edge, 0.3)
             edge.retire(before)
             before = container
 
             assert answers == {(200, live.slot)}
+            assert took < 0.7
 
-        assert answers_for(edge, 4) == {(200, "blue")}, "nor is it noticed that requests go by the group again"
-        assert max(took) < 0.7
-        edge.serve("blue")
-        assert answers_for(edge, 3) == {(200, "blue")}
+        assert answers_for(edge, 4) == {(200, "blue")}
 
 
-def test_a_site_of_before_names_were_looked_up_is_switched_once_its_group_knows_the_addresses(tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", [False, True], ids=["another-release", "the-same-release"])
+def test_a_release_is_not_looked_for_where_another_one_ran_a_moment_ago(tmp_path: Path, again: bool) -> None:
+    """Nginx may remember the addresses of before, which are somebody else's by now."""
     with edge_in(tmp_path / "edge") as edge:
-        site = edge.folder / "sites" / f"{NAME}.conf"
-        text, removed = re.subn(r"    location ~ \"\^/by-name/.*?\n    }\n", "", site.read_text(), flags=re.DOTALL)
-        assert removed
-        site.write_text(text.replace("$wharfinger_at;", ";"))
-        edge.reload()
-        edge.serve("green")
+        edge.serve("blue")
+        old = edge.serve("green", says="old")
+        edge.as_deployed.switch(GREEN, [("api", "/health")])
+        assert answers_for(edge, 0.3) == {(200, "old")}
+        edge.switch(BLUE)
+        edge.retire(old)
+        edge.serve("other", release="20261120000000")  # takes the address that the old one had
+        new = GREEN if again else replace(GREEN, release="20261120160000")
+        edge.serve("green", says="new", release=new.release)
+        edge.as_deployed.switch(new, [("api", "/health")])
+
+        assert answers_for(edge, 4) == {(200, "new")}
+
+
+@pytest.mark.parametrize("what", ["site", "release"])
+def test_what_was_made_before_releases_had_names_is_switched_once_its_group_knows_the_addresses(
+    tmp_path: Path, what: str
+) -> None:
+    with edge_in(tmp_path / "edge") as edge:
+        if what == "site":
+            site = edge.folder / "sites" / f"{NAME}.conf"
+            text, removed = re.subn(r"    location ~ \"\^/by-name/.*?\n    }\n", "", site.read_text(), flags=re.DOTALL)
+            assert removed
+            site.write_text(text.replace("$wharfinger_tier", "$wharfinger_slot").replace("$wharfinger_at;", ";"))
+            edge.reload()
+        edge.serve("green", release=GREEN.release if what == "site" else "20261120120000")
         edge.as_deployed.switch(GREEN, [("api", "/health")])
 
-        assert answers_for(edge, 2) == {(200, "green")}
+        assert answers_for(edge, 4) == {(200, "green")}
 
 
 @pytest.mark.long

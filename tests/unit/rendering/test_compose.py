@@ -137,12 +137,12 @@ def test_containers_are_found_by_their_labels() -> None:
     assert isinstance(labels["org.wharfinger.release"], str)
 
 
-def test_the_edge_reaches_a_listening_service_by_its_slot() -> None:
+def test_the_edge_reaches_a_listening_service_by_its_slot_and_by_its_release() -> None:
     document = app(sevra())
 
     assert document["services"]["api"]["networks"] == {
         "data": None,
-        "edge": {"aliases": [f"sevra-atlas-local-{SLOT}-api"]},
+        "edge": {"aliases": [f"sevra-atlas-local-{SLOT}-api", f"sevra-atlas-local-{RELEASE}-api"]},
     }
     assert document["services"]["reporter"]["networks"] == {"data": None, "edge": None}
     assert document["networks"] == {

@@ -55,8 +55,8 @@ def test_which_slot_a_request_goes_to_is_decided_when_it_comes() -> None:
         location = block(text, f"location {path}")
         assert f"set $wharfinger_service {service};" in location
         assert f"set $wharfinger_port {PORTS[service]};" in location
-        assert f"set $wharfinger_group {NAME}-$wharfinger_slot-$wharfinger_service$wharfinger_at;" in location
-    assert "blue" not in text.rsplit("\nserver {", 1)[1]
+        assert f"set $wharfinger_group {NAME}-$wharfinger_tier-$wharfinger_service$wharfinger_at;" in location
+    assert "blue" not in text.split("server {", 1)[1]
 
 
 @pytest.mark.parametrize(
