@@ -27,27 +27,31 @@ function chosen(r) {
     }
 }
 
-// For some time after a switch requests go by the release's name, which is looked up for each, and not by the group of
-// its slot, which looks up every two seconds and may know nothing of the release yet. As `RELEASE UNTIL`, in ms: which
-// release of a site goes or went by its name, as long as any worker may remember the addresses of then.
+// For some time after a switch requests go by a name that only what is live has, looked up for each, and not by the group
+// of its slot, which looks up every two seconds and may know nothing of the release yet. As `SLOT:RELEASE UNTIL`, in ms:
+// what of a site goes or went by its name, as long as any worker may remember the addresses of then.
 const BY_NAME_FOR = 3000;
 const REMEMBERED = 2000;
 
 function names(site) {
     const kept = (ngx.shared.wharfinger_live.get(`${site} by name`) || '').split('\n').filter((line) => line);
-    return kept.map((line) => ({ release: line.split(' ')[0], until: Number(line.split(' ')[1]) }))
+    return kept.map((line) => ({ live: line.split(' ')[0], until: Number(line.split(' ')[1]) }))
         .filter((name) => Date.now() < name.until + REMEMBERED);
 }
 
 function keepNames(site, kept) {
-    const lines = kept.map((name) => `${name.release} ${name.until}`);
+    const lines = kept.map((name) => `${name.live} ${name.until}`);
     ngx.shared.wharfinger_live.set(`${site} by name`, lines.join('\n'));
 }
 
-// The release of a live value where it goes by its name, and nothing where by the group.
+// What stands for a live value in a host's name; nothing where it goes by the group.
 function byName(site, live) {
-    const release = live.split(':')[1];
-    return names(site).some((name) => name.release === release && Date.now() < name.until) ? release : '';
+    const goes = names(site).some((name) => name.live === live && Date.now() < name.until);
+    return goes ? inName(live) : '';
+}
+
+function inName(live) {
+    return live.replace(':', '-');
 }
 
 function named(r) {
@@ -111,11 +115,9 @@ async function ask(r, way, probes) {
 // where its containers have no such names since they were made before that was thought of. Whatever the service answers
 // will do: whether it is well, its health check has told. It is asked again until the time is up, or until somebody
 // else wants the site's traffic elsewhere: whoever asked may have been killed meanwhile.
-// Returns what is wrong, if anything, and whether the release is reached by its name.
+// Returns what is wrong, if anything, and whether it is reached by name.
 async function reach(r, live, probes) {
     const site = r.variables.wharfinger_site;
-    const slot = live.split(':')[0];
-    const release = live.split(':')[1];
     const deadline = Date.now() + PROBED_WITHIN;
     const another = () => ngx.shared.wharfinger_live.get(`${site} turn`) !== r.variables.request_id;
     ngx.shared.wharfinger_live.set(`${site} turn`, r.variables.request_id);
@@ -124,13 +126,13 @@ async function reach(r, live, probes) {
         return { wrong: `a probe is SERVICE/PATH, and not ${bad}` };
     }
     // Where its containers ran when it last went by its name, somebody else may run by now.
-    const remembered = (name) => name.release === release && name.until <= Date.now();
+    const remembered = (name) => name.live === live && name.until <= Date.now();
     while (probes.length && names(site).some(remembered) && !another()) {
         await pause();
     }
     for (;;) {
-        const byName = await ask(r, `/by-name/${site}/${release}`, probes);
-        const found = byName.wrong ? await ask(r, `/reach/${site}/${slot}`, probes) : byName;
+        const byName = await ask(r, `/by-name/${site}/${inName(live)}`, probes);
+        const found = byName.wrong ? await ask(r, `/reach/${site}/${live.split(':')[0]}`, probes) : byName;
         if (another()) {
             return { wrong: 'somebody else switched meanwhile' };
         }
@@ -162,9 +164,9 @@ async function control(r) {
             return;
         }
         const now = Date.now();
-        const others = names(site).map((name) => ({ release: name.release, until: Math.min(name.until, now) }));
+        const others = names(site).map((name) => ({ live: name.live, until: Math.min(name.until, now) }));
         keepNames(site, reached.byName
-            ? others.concat([{ release: live.split(':')[1], until: now + BY_NAME_FOR }]) : others);
+            ? others.concat([{ live, until: now + BY_NAME_FOR }]) : others);
         ngx.shared.wharfinger_live.set(site, live);
         r.return(200, `${live}\n`);
     } else {

@@ -84,7 +84,10 @@ def test_compose_takes_values_and_slot_from_the_file_beside_it(tmp_path: Path) -
     )
 
     api = document["services"]["api"]
-    assert api["networks"]["edge"]["aliases"] == ["sevra-atlas-local-green-api", "sevra-atlas-local-20261120143000-api"]
+    assert api["networks"]["edge"]["aliases"] == [
+        "sevra-atlas-local-green-api",
+        "sevra-atlas-local-green-20261120143000-api",
+    ]
     assert api["labels"]["org.wharfinger.slot"] == "green"
     assert "sevra-atlas-local-green-worker:worker" in api["external_links"]
     assert api["environment"] == {

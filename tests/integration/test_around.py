@@ -160,7 +160,7 @@ def closed(pebble: Deployment) -> Iterator[Deployment]:
 
 @pytest.mark.long
 def test_maintenance_begins_and_ends_without_a_lost_connection(pebble: Deployment) -> None:
-    with load_on(pebble) as load, load_on(pebble, "/health", rate=100) as watched:
+    with load_on(pebble) as load, load_on(pebble, "/health", rate=300) as watched:
         pebble.wharfinger("maintenance", "on", "--env", "local")
         refused = pebble.request("/any", method="POST", body=b"x" * 100_000)
         pebble.wharfinger("maintenance", "off", "--env", "local")

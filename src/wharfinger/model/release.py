@@ -79,7 +79,7 @@ class Target:
         return f"{self.name}-{release}"
 
     def alias(self, slot: str, service: str) -> str:
-        """The name by which the edge reaches a service in a slot."""
+        """The name by which the edge reaches a service in a slot; as SLOT-RELEASE, in one that this release has."""
         return f"{self.name}-{slot}-{service}"
 
     def release_of(self, project: str) -> str | None:

@@ -116,7 +116,9 @@ class Edge:
         release = release or (BLUE if slot == "blue" else GREEN).release
         name = f"{self.project}-{secrets.token_hex(3)}"
         self.services.append(name)
-        aliases = [word for tier in (slot, release) for word in ("--network-alias", f"{NAME}-{tier}-{service}")]
+        aliases = [
+            word for tier in (slot, f"{slot}-{release}") for word in ("--network-alias", f"{NAME}-{tier}-{service}")
+        ]
         network = ("--network", self.project, *aliases)
         mount = ("-v", f"{UPSTREAM}:/upstream.py:ro", "--entrypoint", "python")
         run(

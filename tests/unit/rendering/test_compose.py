@@ -142,7 +142,7 @@ def test_the_edge_reaches_a_listening_service_by_its_slot_and_by_its_release() -
 
     assert document["services"]["api"]["networks"] == {
         "data": None,
-        "edge": {"aliases": [f"sevra-atlas-local-{SLOT}-api", f"sevra-atlas-local-{RELEASE}-api"]},
+        "edge": {"aliases": [f"sevra-atlas-local-{SLOT}-api", f"sevra-atlas-local-{SLOT}-{RELEASE}-api"]},
     }
     assert document["services"]["reporter"]["networks"] == {"data": None, "edge": None}
     assert document["networks"] == {
