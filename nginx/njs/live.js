@@ -163,11 +163,14 @@ async function control(r) {
             r.return(502, `${reached.wrong}\n`);
             return;
         }
+        // The new name is kept before anybody goes by it, and the old one is for as long as anybody does.
         const now = Date.now();
-        const others = names(site).map((name) => ({ live: name.live, until: Math.min(name.until, now) }));
-        keepNames(site, reached.byName
-            ? others.concat([{ live, until: now + BY_NAME_FOR }]) : others);
+        const others = names(site).filter((name) => name.live !== live);
+        const own = reached.byName ? [{ live, until: now + BY_NAME_FOR }]
+            : names(site).filter((name) => name.live === live);
+        keepNames(site, others.concat(own));
         ngx.shared.wharfinger_live.set(site, live);
+        keepNames(site, others.map((name) => ({ live: name.live, until: Math.min(name.until, now) })).concat(own));
         r.return(200, `${live}\n`);
     } else {
         r.return(405);
