@@ -16,6 +16,9 @@ Slot = Literal["blue", "green"]
 SLOTS: Final[tuple[Slot, Slot]] = ("blue", "green")
 RELEASE_ID: Final = re.compile(r"\d{14}")
 
+LONGEST_NAME: Final = 63
+"""How many characters a host's name may have between dots (RFC 1035, 2.3.4); the names here have no dots."""
+
 
 def scale_variable(service: str) -> str:
     """Return the variable that says how many replicas of a service a release has; another for every service."""

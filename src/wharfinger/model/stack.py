@@ -12,6 +12,7 @@ from wharfinger.model.checks import Checks, LogCheck
 from wharfinger.model.contract import Contract
 from wharfinger.model.environment import LOCAL, Environment, EnvironmentName
 from wharfinger.model.hooks import Hooks
+from wharfinger.model.release import LONGEST_NAME, SLOTS, Target
 from wharfinger.model.site import Site
 from wharfinger.model.tls import Tls, Wish, wish
 from wharfinger.model.values import Argv, Duration, Model, Name, Port, Size
@@ -222,6 +223,7 @@ class Stack(Model):
             *self._dangling_hooks(),
             *self._names_served_twice(),
             *self._reserved_name(),
+            *self._names_too_long(),
             *self._unfit_ports(),
             *self._certificates_elsewhere(),
             *self._unfit_for_several_servers(),
@@ -291,6 +293,15 @@ class Stack(Model):
     def _reserved_name(self) -> Iterator[Problem]:
         if self.name == "edge":
             yield ("name",), "the edge's own folder on a server has this name"
+
+    def _names_too_long(self) -> Iterator[Problem]:
+        """In no slot may a service have a name that no name server can be asked for."""
+        for environment in (name for name, one in self.environments.items() if not one.edge.is_host):
+            for name in (name for name, service in self.services.items() if service.port is not None):
+                alias = max((Target(self.name, environment).alias(slot, name) for slot in SLOTS), key=len)
+                if len(alias) > LONGEST_NAME:
+                    why = f"the edge would ask for {alias}, and a host's name has at most {LONGEST_NAME} characters"
+                    yield ("services", name), why
 
     def _unfit_ports(self) -> Iterator[Problem]:
         for name, environment in self.environments.items():

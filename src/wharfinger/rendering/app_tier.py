@@ -151,8 +151,8 @@ class _AppTier:
 
     def _networks(self, name: str, service: Service) -> dict[str, Node]:
         """Return where a service is: with its data, and at the edge, which is also its only way out."""
-        target = self.layout.target
-        aliases: list[Node] = [Interpolated(target.alias(tier, name)) for tier in (_SLOT, f"{_SLOT}-{self.release}")]
+        slots = (_SLOT, f"{_SLOT}-{self.release}")
+        aliases: list[Node] = [Interpolated(self.layout.target.alias(slot, name)) for slot in slots]
         data: dict[str, Node] = {"data": None} if self.stack.data else {}
         return {**data, "edge": {"aliases": aliases} if service.port is not None else None}
 

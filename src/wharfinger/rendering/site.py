@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wharfinger.errors import InvalidInput
-from wharfinger.model.release import SLOTS, Live
+from wharfinger.model.release import LONGEST_NAME, SLOTS, Live
 from wharfinger.model.site import Cache, Route, Site
 from wharfinger.model.tls import Tls
 from wharfinger.model.values import seconds, size_in_bytes
@@ -76,6 +76,8 @@ class SiteView:
     variable: str
     domains: tuple[str, ...]
     ports: Mapping[str, int]
+    by_name: bool
+    """Whether every service has a name of its own in each slot and release; it may be too long for one."""
     upstreams: tuple[Upstream, ...]
     headers: tuple[Header, ...]
     locations: tuple[Location, ...]
@@ -138,6 +140,7 @@ def site_view(
         variable=_variable(environment_name),
         domains=tuple(domains),
         ports=ports,
+        by_name=all(len(f"{environment_name}-green-{'0' * 14}-{name}") <= LONGEST_NAME for name in ports),
         upstreams=tuple(
             Upstream(f"{environment_name}-{slot}-{service}", port) for service, port in ports.items() for slot in SLOTS
         ),

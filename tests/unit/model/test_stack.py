@@ -156,6 +156,18 @@ def test_without_a_site_there_is_no_public_address_to_ask() -> None:
         sevra(site=None, checks=[{"path": "/"}])
 
 
+def test_a_name_that_no_name_server_can_be_asked_for_is_refused() -> None:
+    """The edge would look for it for ever. With the server's own Nginx nobody asks."""
+    facts = {"server": "local", "domain": "localhost"}
+    own = {**facts, "edge": "host", "ports": {"api": [3000, 3100], "worker": [3001, 3101]}}
+    fits = 63 - len(f"{'s' * 40}--green-worker")
+
+    assert sevra(name="s" * 40, environments={"e" * fits: facts}).name
+    assert sevra(name="s" * 40, environments={"e" * (fits + 1): own}).name
+    with pytest.raises(ValidationError, match=r"worker: the edge would ask for .*-green-worker, and .* at most 63"):
+        sevra(name="s" * 40, environments={"e" * (fits + 1): facts})
+
+
 # Ports of loopback, and the server's own Nginx
 
 

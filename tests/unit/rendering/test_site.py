@@ -21,10 +21,10 @@ PORTS = {"api": 3000, "worker": 3001}
 NAME = "sevra-atlas-local"
 
 
-def render(*, tls: Tls | None = None, version: tuple[int, ...] = (1, 30, 0), **section: Any) -> str:
+def render(*, tls: Tls | None = None, version: tuple[int, ...] = (1, 30, 0), name: str = NAME, **section: Any) -> str:
     return render_site(
         Site.model_validate({"routes": ROUTES, **section}),
-        environment_name=NAME,
+        environment_name=name,
         ports=PORTS,
         domains=("example.com", "www.example.com"),
         tls=tls,
@@ -57,6 +57,17 @@ def test_which_slot_a_request_goes_to_is_decided_when_it_comes() -> None:
         assert f"set $wharfinger_port {PORTS[service]};" in location
         assert f"set $wharfinger_group {NAME}-$wharfinger_tier-$wharfinger_service$wharfinger_at;" in location
     assert "blue" not in text.split("server {", 1)[1]
+
+
+def test_where_a_name_for_each_release_would_be_too_long_all_goes_by_the_groups() -> None:
+    """NAME-green-RELEASE-SERVICE has to be one label of at most 63 characters."""
+    longest = "a" * (63 - len("-green-20261120143000-worker"))
+
+    for name, goes_by_name in ((longest, True), (f"{longest}a", False)):
+        text = render(name=name)
+        assert ("/by-name/" in text) is goes_by_name
+        assert ("$wharfinger_at;" in text) is goes_by_name
+        assert (f"set $wharfinger_group {name}-$wharfinger_slot-$wharfinger_service;" in text) is not goes_by_name
 
 
 @pytest.mark.parametrize(
