@@ -61,6 +61,7 @@ def run(point: str, words: list[str]) -> None:
         socket.gethostname = lambda: "another-machine"
     RemoteHost.append = and_hit  # type: ignore[method-assign]
     sys.argv = ["wharfinger", *words]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell begins in the background ignores it
     main()
 
 
