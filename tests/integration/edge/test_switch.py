@@ -120,6 +120,7 @@ def test_a_release_is_not_looked_for_where_another_one_ran_a_moment_ago(tmp_path
         assert answers_for(edge, 4) == {(200, "new")}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["site", "release"])
 def test_what_was_made_before_releases_had_names_is_switched_once_its_group_knows_the_addresses(
     tmp_path: Path, what: str
