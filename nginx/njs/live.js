@@ -97,7 +97,7 @@ const OUR_OWN = [502, 503, 504];  // what Nginx answers for a service that it ca
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, PROBE_PAUSE));
 
-// Ask one probe after the other by `way`; what is wrong, if anything, and whether the site knows that way at all.
+// Ask one probe after the other by `way`, and return what is wrong, if anything.
 async function ask(r, way, probes) {
     for (let i = 0; i < probes.length; i++) {
         const answer = await r.subrequest(`${way}/${probes[i]}`);
