@@ -70,9 +70,10 @@ def test_a_release_that_dies_of_its_verification_is_taken_back(taken_back: Deplo
     ("does", "told"),
     [
         ("echo 'pg_dump: error: no room on the quarry' >&2; exit 1", "no room on the quarry"),
-        ("exit 0", "pg_restore does not read it"),
+        ("exit 0", "wrote nothing"),
+        ("head -c 4096 /dev/zero; exit 0", "pg_restore does not read it"),
     ],
-    ids=["fails", "is empty"],
+    ids=["fails", "is empty", "is no archive"],
 )
 def test_without_a_good_backup_a_deploy_goes_no_further(
     pebble: Deployment, tmp_path: Path, does: str, told: str

@@ -7,6 +7,7 @@ that start is put to the test, or a process is known by its argv, `python -m` is
 
 from __future__ import annotations
 
+import faulthandler
 import functools
 import gc
 import importlib
@@ -23,12 +24,13 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 _IMPORTED: Final = ("wharfinger", "docker", "jinja2", "ruamel.yaml", "cryptography.x509")
 _ROOT: Final = Path(__file__).parents[2]
 _LONGEST_REQUEST: Final = 1 << 18
 _STARTED_WITHIN: Final = 60.0
+_ENDED_WITHIN: Final = 10.0
 
 
 def run(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
@@ -46,13 +48,18 @@ def run(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: floa
         try:
             (status,) = struct.unpack("i", asking.recv(4))
         except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            raise subprocess.TimeoutExpired(list(argv), timeout) from None
-        outputs = []
-        for file in (stdout, stderr):
-            file.seek(0)
-            outputs.append(file.read().decode())
-        return subprocess.CompletedProcess(list(argv), status, *outputs)
+            os.kill(pid, signal.SIGABRT)  # it tells where its threads stand
+            asking.settimeout(_ENDED_WITHIN)
+            asking.recv(4)
+            expired = subprocess.TimeoutExpired(list(argv), timeout)
+            expired.add_note(_whole(stderr))
+            raise expired from None
+        return subprocess.CompletedProcess(list(argv), status, _whole(stdout), _whole(stderr))
+
+
+def _whole(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
 
 
 @functools.cache
@@ -127,6 +134,7 @@ def _become(request: Mapping[str, Any]) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
+    faulthandler.enable()
     module, *words = request["argv"]
     sys.argv = [module, *words]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
