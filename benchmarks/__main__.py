@@ -138,7 +138,8 @@ In the same run, the same app and Nginx by hand:
 `slow`: 1 of 25 takes 2 s. `uploads`: 1 of 50 sends 256 KiB in chunks over 1.6 s, in turn buffered by Nginx and
 streamed. `websockets`: 50 sockets that live 3 to 5 s and are closed by the client. The app exits at once on SIGTERM.
 `scaling`: from two replicas to three and back. `maintenance`: on and off; while it is on, a 503 with Retry-After is
-right and any other answer a failure, but on the health path, which passes.
+right and any other answer a failure, but on the health path, which passes. `an idle container`: `docker run` of one
+that does nothing, in no network, which is what starting any container costs those who are served beside it.
 
 ![Latency around the switch](switch.svg)
 

@@ -17,7 +17,7 @@ from typing import Final
 from tests.integration.deployments import REPOSITORY, docker
 
 from benchmarks.clients import Address, Http
-from benchmarks.contenders import Contender, Floor, PlainCompose, Timed, Wharfinger, timed
+from benchmarks.contenders import Contender, Floor, PlainCompose, Timed, Wharfinger, fresh_name, timed
 from benchmarks.report import Closure, Load, Report, Shown, now
 
 REST: Final = 5.0
@@ -149,10 +149,20 @@ def around(subject: Wharfinger, rounds: int) -> Iterator[tuple[str, str, str, Ca
         for state in ("on", "off") * rounds:
             course.do(partial(subject.maintain, state))
 
+    def start_idle(course: Course) -> None:
+        name = fresh_name()
+        words = ("run", "--detach", "--network", "none", "--name", name, "--entrypoint", "sleep", "nginx:1.30", "60")
+        for _ in range(2 * rounds):
+            try:
+                course.do(partial(docker, *words))
+            finally:
+                docker("rm", "--force", name)
+
     yield "edge reloads", "alone", "/", reload
     yield "scaling", "kept", "/", scale
     yield "maintenance", "kept", "/", maintain
     yield "maintenance, health path", "kept", "/health", maintain_all_but
+    yield "an idle container", "kept", "/", start_idle
 
 
 def there_and_back(subject: Contender, rounds: int) -> Callable[[Course], None]:
