@@ -291,13 +291,19 @@ def test_recovery_guesses_nothing_while_a_server_does_not_answer(fleet: Fleet, t
 
     said = fleet.deployment.wharfinger("recover", "--env", "both", status=4, environ=away).stderr
     health = fleet.deployment.wharfinger("health", "--env", "both", "--json", status=1, environ=away).stdout
-    status = fleet.deployment.wharfinger("status", "--env", "both", "--json", status=4, environ=away)
+    shown = {
+        command: fleet.deployment.wharfinger(command, "--env", "both", "--json", status=4, environ=away)
+        for command in ("status", "releases", "certs.status")
+    }
 
     assert "vps2" in said.partition("error: ")[2].splitlines()[0]
     assert "needs all of its servers" in said
     assert {"vps1", "vps2"} == {each["server"] for each in json.loads(health)["findings"]}
-    assert {"vps1"} == {each["server"] for each in json.loads(status.stdout)["services"]}
-    assert "vps2" in status.stderr.partition("error: ")[2].splitlines()[0]
+    assert {"vps1"} == {each["server"] for each in json.loads(shown["status"].stdout)["services"]}
+    assert {"vps1"} == {each["server"] for each in json.loads(shown["releases"].stdout)}
+    assert json.loads(shown["certs.status"].stdout) == [], "that of vps1, which has no certificate"
+    for command, one in shown.items():
+        assert "vps2" in one.stderr.partition("error: ")[2].splitlines()[0], command
     fleet.run("recover", "--env", "both")
     assert (fleet.serves(), fleet.current(), fleet.remains()) == ({before}, {release}, [])
 
