@@ -130,7 +130,7 @@ def deploys_and_rollbacks(subject: Wharfinger, rounds: int) -> Callable[[Course]
 
 
 def around(subject: Wharfinger, rounds: int) -> Iterator[tuple[str, str, str, Callable[[Course], None]]]:
-    """Yield what else is done to a release that serves: its name, a load and a path, and what does it."""
+    """Yield what else is done to a release that serves, or beside it: its name, a load and a path, and what does it."""
 
     def reload(course: Course) -> None:
         for _ in range(2 * rounds):

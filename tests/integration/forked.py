@@ -34,7 +34,10 @@ _ENDED_WITHIN: Final = 10.0
 
 
 def run(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
-    """Run a module of ours, and its arguments, as `python -m` does, without any input; return what came of it."""
+    """Run a module of ours, and its arguments, as `python -m` does, without any input; return what came of it.
+
+    Raises TimeoutExpired, with a note of what it said and where its threads stood, and ends it in any case.
+    """
     with (
         tempfile.TemporaryFile() as stdout,
         tempfile.TemporaryFile() as stderr,
@@ -50,7 +53,10 @@ def run(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: floa
         except TimeoutError:
             os.kill(pid, signal.SIGABRT)  # it tells where its threads stand
             asking.settimeout(_ENDED_WITHIN)
-            asking.recv(4)
+            try:
+                asking.recv(4)
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
             expired = subprocess.TimeoutExpired(list(argv), timeout)
             expired.add_note(_whole(stderr))
             raise expired from None
