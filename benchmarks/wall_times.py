@@ -6,11 +6,14 @@ import datetime
 import json
 import statistics
 from dataclasses import dataclass
+from typing import Final
 
 from tests.integration.deployments import docker
 
 from benchmarks.contenders import Floor, PlainCompose, Timed, Wharfinger, timed
 from benchmarks.measuring import by_hand, ours
+
+_ROUNDED: Final = 0.001  # the journal's times are cut to the millisecond
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def _parts_of_start(subject: Wharfinger, began: float, ended: float) -> dict[str
     label = f"label=org.wharfinger.stack={subject.deployment.name}"
     wanted = ("type=container", label, "event=create", "event=start", "event=health_status")
     filters = (word for each in wanted for word in ("--filter", each))
-    span = ("--since", f"{began:.6f}", "--until", f"{ended:.6f}")
+    span = ("--since", f"{began:.6f}", "--until", f"{ended + _ROUNDED:.6f}")
     events = docker("events", *span, *filters, "--format", "{{.TimeNano}} {{.Action}}").splitlines()
     at = {action: int(nanoseconds) / 1e9 for nanoseconds, _, action in (line.partition(" ") for line in events)}
     created, started, healthy = at["create"], at["start"], at["health_status: healthy"]

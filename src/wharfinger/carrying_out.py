@@ -16,7 +16,6 @@ from wharfinger.errors import ConnectionLost, NotReady, WharfingerError
 from wharfinger.fleet import look, names_of
 from wharfinger.journal import Journal
 from wharfinger.lock import deploy_lock, remove_stale, settle
-from wharfinger.model.stack import Stack
 from wharfinger.planning import Plan
 from wharfinger.planning.recovery import plan_recovery
 from wharfinger.project import Place
@@ -60,7 +59,6 @@ def now() -> str:
 def carry_out(
     make_plans: Callable[[], Sequence[Plan]],
     place: Place,
-    stack: Stack,
     servers: Sequence[Server],
     console: Console,
     consent: Consent,
@@ -97,9 +95,9 @@ def carry_out(
                         f"the lock of a run of {place.target.name} on {server.host.name} that was cut off is gone"
                     )
                 return Outcome(plans[0])
-            return _run(plans, stack, servers, console)
+            return _run(plans, place, servers, console)
     except ConnectionLost as loss:
-        raise _after(loss, stack, servers, console) from loss
+        raise _after(loss, place, servers, console) from loss
 
 
 def _main(plans: Sequence[Plan]) -> Plan:
@@ -157,10 +155,10 @@ def _present(
                 console.warn(warning)
 
 
-def _run(plans: Sequence[Plan], stack: Stack, servers: Sequence[Server], console: Console) -> Outcome:
+def _run(plans: Sequence[Plan], place: Place, servers: Sequence[Server], console: Console) -> Outcome:
     name = f"{now()[:23]}-{_main(plans).action}.jsonl"  # the same on all: it is by its name that theirs are found
     parts = [
-        Part(plan, server.world(stack), Journal(server.host, server.layout.journal / name, now))
+        Part(plan, server.world(plan.stack or place.stack), Journal(server.host, server.layout.journal / name, now))
         for plan, server in zip(plans, servers, strict=True)
         if plan.steps
     ]
@@ -168,7 +166,7 @@ def _run(plans: Sequence[Plan], stack: Stack, servers: Sequence[Server], console
     return Outcome(_main(plans), ran.timings, ran.checks)
 
 
-def _after(loss: ConnectionLost, stack: Stack, servers: Sequence[Server], console: Console) -> ConnectionLost:
+def _after(loss: ConnectionLost, place: Place, servers: Sequence[Server], console: Console) -> ConnectionLost:
     """Connect anew and put right what was cut off, from its journal as every next run would; return what to tell."""
     console.warn(f"{loss.problem}; connecting again, {_AGAIN_WITHIN:g} s at most")
     try:
@@ -177,7 +175,7 @@ def _after(loss: ConnectionLost, stack: Stack, servers: Sequence[Server], consol
         plans = recovery(servers)
         if any(plan.steps for plan in plans):
             with locks(servers):
-                _run(plans, stack, servers, console)
+                _run(plans, place, servers, console)
         at_once(lambda server: remove_stale(server.host, server.layout), servers)
     except WharfingerError as error:
         return ConnectionLost(loss.problem, details=[error.problem, *loss.details], fix=loss.fix)

@@ -19,7 +19,7 @@ from wharfinger.hosts import Host
 from wharfinger.hosts.local import LocalHost
 from wharfinger.model.release import Layout
 from wharfinger.model.tls import Wish
-from wharfinger.planning.certificates import Certificates
+from wharfinger.planning.wanted import Certificates
 from wharfinger.project import Place
 from wharfinger.rendering.renewal import renewal_files
 from wharfinger.showing import table

@@ -14,12 +14,10 @@ from wharfinger.commands import ssh as commands
 from wharfinger.commands.ssh import Way
 from wharfinger.edge import Edge
 from wharfinger.edges import AnyEdge
-from wharfinger.engine import Engine
+from wharfinger.engine import Afar, Engine
 from wharfinger.errors import NotReady
-from wharfinger.host_edge import HostEdge
 from wharfinger.hosts import Host
 from wharfinger.hosts.local import LocalHost
-from wharfinger.hosts.ssh import SshHost, way_to
 from wharfinger.model.environment import Environment
 from wharfinger.model.release import Layout
 from wharfinger.model.sandbox import Sandbox
@@ -77,8 +75,8 @@ def connect(place: Place) -> Iterator[Server]:
     """
     place = place.named("")
     environment, layout = place.environment, layout_of(place)
-    with _host(place) as host:
-        engine = Engine(host.docker_url, host=host.name, there=host if isinstance(host, SshHost) else None)
+    with _host(place) as (host, there):
+        engine = Engine(host.docker_url, host=host.name, there=there)
         try:
             yield Server(host, engine, _edge(host, engine, layout, environment), layout, place)
         finally:
@@ -149,13 +147,16 @@ def agent() -> dict[str, str]:
 
 
 @contextmanager
-def _host(place: Place) -> Iterator[Host]:
+def _host(place: Place) -> Iterator[tuple[Host, Afar | None]]:
+    """Yield a server, and what asks its engine there where that is not this machine's."""
     if place.environment.is_local:
-        yield LocalHost()
+        yield LocalHost(), None
         return
+    from wharfinger.hosts.ssh import SshHost
+
     host = SshHost(way_of(place))
     try:
-        yield host
+        yield host, host
     finally:
         host.close()
 
@@ -165,6 +166,8 @@ def way_of(place: Place, *, login: str = "") -> Way:
 
     `login` is another user to log in as.
     """
+    from wharfinger.hosts.ssh import way_to
+
     server = place.environment.server
     known = str(Sandbox(place.project).ssh_config) if place.is_in_sandbox else None
     destination = commands.as_user(server, login) if login else server
@@ -175,6 +178,8 @@ def _edge(host: Host, engine: Engine, layout: Layout, environment: Environment) 
     """Return the edge of an environment: one in a container, or the server's own Nginx."""
     edge = environment.edge
     if edge.is_host:
+        from wharfinger.host_edge import HostEdge
+
         return HostEdge(host, engine, layout, edge.command, environment.http_port, environment.ports, edge.bind)
     return Edge(host, engine, layout, edge.project)
 

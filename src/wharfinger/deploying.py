@@ -21,8 +21,8 @@ from wharfinger.fleet import look
 from wharfinger.hosts import File
 from wharfinger.model.release import RELEASE_ID, Release
 from wharfinger.planning import Plan
-from wharfinger.planning.deploy import Wanted, paths_written
-from wharfinger.planning.together import plan_deploys
+from wharfinger.planning.deploy import plan_deploys
+from wharfinger.planning.wanted import Wanted, paths_written
 from wharfinger.project import Place
 from wharfinger.rendering.release import render
 from wharfinger.settings import Settings
@@ -86,7 +86,7 @@ def bring(
                 refuse_overtaken(wanted.release, observed)
         return tuple(map(describe, plans, seen))
 
-    return carry_out(make_plans, place, place.stack, servers, console, consent)
+    return carry_out(make_plans, place, servers, console, consent)
 
 
 def _wanted_on(server: Server, wanted: Wanted, *, is_first: bool) -> Wanted:

@@ -16,7 +16,7 @@ from wharfinger.errors import CommandFailed, InvalidInput, WharfingerError
 from wharfinger.hosts import File, Host
 from wharfinger.model.maintenance import Maintenance
 from wharfinger.model.release import Layout, Live
-from wharfinger.rendering.site import live_default
+from wharfinger.rendering.live import live_default
 
 SERVICE: Final = "nginx"
 _TIMEOUT: Final = 30.0

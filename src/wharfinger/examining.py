@@ -17,7 +17,7 @@ from wharfinger.facts import Observed, observe
 from wharfinger.model.checks import Check
 from wharfinger.model.values import seconds
 from wharfinger.planning.checklist import address_of, checks_of
-from wharfinger.planning.deploy import Wanted
+from wharfinger.planning.wanted import Wanted
 from wharfinger.project import Place
 from wharfinger.rolling_back import as_it_was
 from wharfinger.showing import table

@@ -14,7 +14,7 @@ from wharfinger.errors import CommandFailed, InvalidInput, NotReady, UsageError,
 from wharfinger.hosts import File, Host
 from wharfinger.model.maintenance import Maintenance
 from wharfinger.model.release import SLOTS, Layout, Live
-from wharfinger.rendering.site import live_default
+from wharfinger.rendering.live import live_default
 
 _TIMEOUT: Final = 30.0
 _PROBE_WITHIN: Final = 10.0

@@ -43,7 +43,7 @@ def maintain(place: Place, console: Console, state: str, *, allow: Iterable[str]
             return tuple(plan_maintenance(step if state == "on" else OpenSite(), observed) for observed in seen)
 
         # Not asked about, even where deploys are: it is what one reaches for when something burns.
-        carry_out(make_plans, place, place.stack, servers, console, Consent(plan_only=dry, assume_yes=True))
+        carry_out(make_plans, place, servers, console, Consent(plan_only=dry, assume_yes=True))
         if dry:
             return
     passing = f"; {', '.join(allowed)} may pass" if allowed else ""

@@ -14,7 +14,7 @@ def recover(place: Place, console: Console, *, consent: Consent) -> None:
     Raises LockHeld where the run goes on: only the lock of a process that has ended is taken over.
     """
     with connect_all(place) as servers:
-        plan = carry_out(lambda: recovery(servers), place, place.stack, servers, console, consent).plan
+        plan = carry_out(lambda: recovery(servers), place, servers, console, consent).plan
         if not plan.steps:
             console.say("nothing to recover")
         elif not consent.plan_only:

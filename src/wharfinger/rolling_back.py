@@ -12,8 +12,8 @@ from wharfinger.fleet import look
 from wharfinger.model.release import Release
 from wharfinger.model.stack import Stack
 from wharfinger.planning import Plan
-from wharfinger.planning.deploy import Wanted
 from wharfinger.planning.rollback import choose, plan_rollback
+from wharfinger.planning.wanted import Wanted
 from wharfinger.project import Place
 
 
@@ -26,18 +26,18 @@ def roll_back(place: Place, console: Console, *, to: str | None, consent: Consen
     with connect_all(place) as servers:
         layout = servers[0].layout
         paths = (layout.site, layout.live, layout.current / "site.conf")
-        release = choose(look(servers, paths)[0], to)
-        wanted = at_once(lambda server: as_it_was(release, server), servers)
 
         def make_plans() -> tuple[Plan, ...]:
             seen = look(servers, paths)
+            release = choose(seen[0], to)
+            wanted = at_once(lambda server: as_it_was(release, server), servers)
             return tuple(plan_rollback(one, observed, layout) for one, observed in zip(wanted, seen, strict=True))
 
-        outcome = carry_out(make_plans, place, wanted[0].stack, servers, console, consent)
+        outcome = carry_out(make_plans, place, servers, console, consent)
         if not outcome.plan.steps:
-            console.say(f"release {release.id} already serves")
+            console.say(f"release {outcome.plan.release} already serves")
         elif not consent.plan_only:
-            rows = [("release", release.id), *outcome.rows, ("url", place.environment.url)]
+            rows = [("release", outcome.plan.release), *outcome.rows, ("url", place.environment.url)]
             console.summary(rows, outcome.timings)
 
 

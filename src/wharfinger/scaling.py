@@ -13,9 +13,9 @@ from wharfinger.facts import Observed
 from wharfinger.fleet import look
 from wharfinger.model.release import Layout
 from wharfinger.planning import Plan
-from wharfinger.planning.deploy import Wanted
 from wharfinger.planning.recovery import scale_after
 from wharfinger.planning.replicas import plan_restart, plan_scale, refuse_unserved
+from wharfinger.planning.wanted import Wanted
 from wharfinger.project import Place
 from wharfinger.rolling_back import as_it_was
 
@@ -80,7 +80,7 @@ def _carry_out(
             seen = look(servers, paths)
             return tuple(make(one, observed, layout) for one, observed in zip(serving, seen, strict=True))
 
-        outcome = carry_out(make_plans, place, serving[0].stack, servers, console, consent)
+        outcome = carry_out(make_plans, place, servers, console, consent)
         if outcome.timings:
             replicas: Mapping[str, int] = serving[0].expected(look(servers, paths)[0].scale)
             each = " on each server" if len(servers) > 1 else ""

@@ -11,7 +11,7 @@ from tests.examples import sevra
 
 from wharfinger.model.release import Layout, Live, Target
 from wharfinger.rendering.host_site import main_file, render_host_site
-from wharfinger.rendering.site import live_default
+from wharfinger.rendering.live import live_default
 from wharfinger.rendering.templates import Templates
 
 GOLDEN: Final = Path(__file__).parent / "host-site.conf"

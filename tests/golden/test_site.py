@@ -15,8 +15,9 @@ from wharfinger.model.environment import Environment
 from wharfinger.model.release import Live
 from wharfinger.model.site import Site
 from wharfinger.model.tls import Tls, Wish
+from wharfinger.rendering.live import live_default
 from wharfinger.rendering.routes import SERVER_ITSELF, render_routes
-from wharfinger.rendering.site import live_default, render_site
+from wharfinger.rendering.site import render_site
 from wharfinger.rendering.templates import Templates
 
 GOLDEN: Final = Path(__file__).parent

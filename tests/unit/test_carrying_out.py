@@ -59,7 +59,7 @@ def carried_out(
     place: Place = PLACE,
     consent: Consent = Consent(),  # noqa: B008 - it is frozen
 ) -> Outcome:
-    return carry_out(lambda: [make_plan()], place, STACK, [server(host)], console, consent)
+    return carry_out(lambda: [make_plan()], place, [server(host)], console, consent)
 
 
 def untouched(host: RecordingHost) -> bool:

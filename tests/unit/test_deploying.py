@@ -18,7 +18,7 @@ from wharfinger.errors import NotReady, WharfingerError
 from wharfinger.facts import Observed
 from wharfinger.hosts import File
 from wharfinger.model.stack import Stack
-from wharfinger.planning.deploy import Wanted
+from wharfinger.planning.wanted import Wanted
 from wharfinger.project import Place
 from wharfinger.settings import resolve
 

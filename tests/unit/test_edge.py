@@ -15,7 +15,7 @@ from wharfinger.engine import Container, Unhealthy
 from wharfinger.errors import InvalidInput, NotReady, WharfingerError
 from wharfinger.hosts import File
 from wharfinger.model.release import Live
-from wharfinger.rendering.site import live_default
+from wharfinger.rendering.live import live_default
 
 BLUE, GREEN = Live("blue", "20261120120000"), Live("green", "20261120143000")
 OLD_FILES = {LAYOUT.site: b"old site", LAYOUT.live: live_default(BLUE).encode()}

@@ -13,7 +13,7 @@ from tests.unit.planning.situations import OLD, OLDER, SERVICES, release
 from wharfinger.errors import NotReady
 from wharfinger.facts import Observed, observe
 from wharfinger.model.release import Live
-from wharfinger.rendering.site import live_default
+from wharfinger.rendering.live import live_default
 
 TCP = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode

@@ -12,7 +12,7 @@ from wharfinger.commands import host_nginx
 from wharfinger.errors import InvalidInput, NotReady, WharfingerError
 from wharfinger.host_edge import HostEdge
 from wharfinger.model.release import Live
-from wharfinger.rendering.site import live_default
+from wharfinger.rendering.live import live_default
 
 BLUE, GREEN = Live("blue", "20261120120000"), Live("green", "20261120143000")
 INCLUDED = f"# configuration file {LAYOUT.site}:\n"

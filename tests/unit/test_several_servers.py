@@ -29,10 +29,11 @@ from wharfinger.hosts.operator import Operator
 from wharfinger.journal import Journal
 from wharfinger.model.run import AGREED
 from wharfinger.planning import Plan
-from wharfinger.planning.deploy import Wanted
-from wharfinger.planning.together import COUNTING, READY, RECORDING, STARTING, SWITCHING, plan_deploys, stages
+from wharfinger.planning.deploy import plan_deploys
+from wharfinger.planning.together import COUNTING, READY, RECORDING, STARTING, SWITCHING, stages
+from wharfinger.planning.wanted import Wanted
 from wharfinger.project import Place
-from wharfinger.rendering.site import live_default
+from wharfinger.rendering.live import live_default
 from wharfinger.runner import Part
 from wharfinger.steps import Step, World
 from wharfinger.steps.recovery import PointBack
@@ -449,7 +450,7 @@ def test_a_run_that_another_server_has_finished_already_is_finished_too() -> Non
 def carried_out(hosts: tuple[Noting, Noting], heard: Heard, *plans: Plan) -> Outcome:
     place = Place(Path("/p"), Path("/p/stacks/sevra-atlas"), STACK, "local")
     servers = [server(host) for host in hosts]
-    return carry_out(lambda: plans, place, STACK, servers, heard.console, Consent())
+    return carry_out(lambda: plans, place, servers, heard.console, Consent())
 
 
 def test_plans_are_shown_as_one_and_steps_of_one_server_are_marked() -> None:

@@ -14,7 +14,8 @@ from wharfinger.facts import Observed
 from wharfinger.hosts import File
 from wharfinger.model.release import Live
 from wharfinger.model.stack import Stack
-from wharfinger.planning.deploy import Wanted, paths_written, plan_deploy
+from wharfinger.planning.deploy import plan_deploy
+from wharfinger.planning.wanted import Wanted, paths_written
 from wharfinger.rendering.release import render
 
 BUDGET: Final = 2.0

@@ -39,6 +39,7 @@ class Model(BaseModel):
     """A frozen section of the stack file that refuses unknown keys and never echoes what it was given."""
 
     model_config = ConfigDict(
+        defer_build=True,
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,

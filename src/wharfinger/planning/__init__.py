@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from wharfinger.model.stack import Stack
 from wharfinger.steps import Step
 
 
@@ -29,3 +30,5 @@ class Plan:
     """What else is to be known before it is agreed to, a line each."""
     ignored: tuple[str, ...] = ()
     """Files that changed since the current release, of those whose change is no reason to deploy."""
+    stack: Stack | None = field(default=None, repr=False)
+    """The stack file that its steps go by, where that is the release's own and not today's."""

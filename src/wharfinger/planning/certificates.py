@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import datetime
-from pathlib import PurePosixPath
 
 from wharfinger import certificates
 from wharfinger.facts import Observed
 from wharfinger.model.release import Layout
 from wharfinger.model.tls import Wish
+from wharfinger.planning.wanted import Certificates
 from wharfinger.rendering.renewal import order_of
 from wharfinger.steps import Step
 from wharfinger.steps.certificates import IssueCertificate, ObtainCertificate, PutTrust, StartRenewal
-
-
-@dataclass(frozen=True, slots=True)
-class Certificates:
-    """The certificates that an environment is to have, and what they are made with."""
-
-    wishes: tuple[Wish, ...] = ()
-    authorities: Mapping[str, bytes] = field(default_factory=dict)
-    """By certificate, the CAs that are no public ones, as PEM."""
-    local_ca: str = ""
-    """The folder of the local CA on the machine that is deployed from."""
-    renewal_files: Mapping[str, bytes] = field(default_factory=dict)
-    """What renews certificates of ACME servers, by path in the edge's `renewal/`; none where none is wanted."""
-    site: str | None = None
-    """The site's own certificate; absent: plain HTTP."""
-
-    @property
-    def trust(self) -> str | None:
-        """The CAs that who asks the site is to trust beside the public ones."""
-        held = self.authorities.get(self.site or "")
-        return None if held is None else held.decode()
-
-    def paths(self, layout: Layout) -> tuple[PurePosixPath, ...]:
-        """Return the files that tell which of them there are."""
-        chains = (layout.chain(wish.name) for wish in self.wishes if wish.tls.source != "own")
-        return (*chains, *(layout.renewal / name for name in self.renewal_files))
 
 
 def certificate_reasons(wanted: Certificates, observed: Observed, layout: Layout) -> tuple[str, ...]:

@@ -3,90 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
-from typing import Final
+from collections.abc import Iterator, Sequence
 
 from wharfinger.facts import Observed
-from wharfinger.hosts import File
-from wharfinger.model.environment import Environment
-from wharfinger.model.release import Layout, Live, Release, other_slot
-from wharfinger.model.stack import Stack
+from wharfinger.model.release import Layout, Live, other_slot
 from wharfinger.model.values import seconds
 from wharfinger.planning import Plan, hooks
-from wharfinger.planning.certificates import Certificates, certificate_reasons, certificate_steps
+from wharfinger.planning.certificates import certificate_reasons, certificate_steps
 from wharfinger.planning.changes import file_changes, ignored_changes, pruned, reasons, serving
 from wharfinger.planning.checklist import measurements, migration_checks, verification
 from wharfinger.planning.recovery import (
     closing_steps,
     edge_in_doubt,
     left_behind,
-    live_after,
     recovery_steps,
     reverted,
     scale_after,
-    site_after,
     slot_in_use,
     tiers_after,
     with_edge,
 )
 from wharfinger.planning.routes import route_changes, route_reasons, route_steps
 from wharfinger.planning.tiers import overlap_warnings, start_steps
+from wharfinger.planning.traffic import traffic_steps
+from wharfinger.planning.wanted import COMPARED, Wanted
 from wharfinger.steps import Step
-from wharfinger.steps.app import Pull, Retire, Supply
+from wharfinger.steps.app import Pull, Retire
 from wharfinger.steps.data import BackUp, Migrate, Seed, StartData
-from wharfinger.steps.edge import PutSite, StartEdge, Switch
+from wharfinger.steps.edge import StartEdge
 from wharfinger.steps.releases import Prune, Record, UploadRelease
-
-_COMPARED: Final = ("compose.yaml", "site.conf", ".env")
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A release to be, and every file that belongs to it."""
-
-    stack: Stack
-    environment: Environment
-    release: Release
-    files: Mapping[str, File]
-    """The release directory, by file name."""
-    data_files: Mapping[str, File]
-    """The data tier's folder, by file name."""
-    edge_files: Mapping[str, bytes]
-    """What all sites of the edge share, by path in the edge's folder."""
-    site: bytes | None
-    """The site's Nginx file."""
-    stock: tuple[str, ...] = ()
-    """The stock images that a server other than this machine needs for the edge and the data tier."""
-    port: int = 0
-    """Where this machine's own registry listens."""
-    seeded: bool = False
-    """Whether the databases are to have been seeded once, as `up` wants it."""
-    routes: bytes | None = None
-    """The Nginx file of the environment's foreign routes."""
-    certificates: Certificates = field(default_factory=Certificates)
-    is_first: bool = True
-    """Whether the server is the only one, or the first of several: what is done once is done there."""
-
-    def expected(self, scaled: Mapping[str, int]) -> dict[str, int]:
-        """Return how many containers of each service there are to be; `scaled` is what `scale` asked for."""
-        scale = {**self.environment.scale, **scaled}
-        return {name: scale.get(name, service.scale) for name, service in self.stack.services.items()}
-
-
-def paths_written(wanted: Wanted, layout: Layout) -> tuple[PurePosixPath, ...]:
-    """Return the files that a plan compares or a deploy writes, those of its own directory aside."""
-    return (
-        *(layout.current / name for name in _COMPARED),
-        *(layout.data / name for name in wanted.data_files),
-        *(layout.edge / name for name in wanted.edge_files),
-        layout.site,
-        layout.live,
-        layout.seeded,
-        layout.routes,
-        *wanted.certificates.paths(layout),
-    )
+from wharfinger.steps.supply import Supply
 
 
 def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout, *, besides: str = "") -> Plan:
@@ -132,11 +78,22 @@ def plan_deploy(wanted: Wanted, observed: Observed, layout: Layout, *, besides: 
     return Plan("deploy", release.id, steps, why, serving(observed), warnings, changes, on_failure)
 
 
+def plan_deploys(wanted: Sequence[Wanted], observed: Sequence[Observed], layout: Layout) -> tuple[Plan, ...]:
+    """Decide how several servers get to the same release: where one of them needs a new one, all get it."""
+    plans = tuple(plan_deploy(one, seen, layout) for one, seen in zip(wanted, observed, strict=True))
+    current = {seen.current for seen in observed}
+    new = any(plan.release == one.release.id for plan, one in zip(plans, wanted, strict=True))
+    if len(current) == 1 and not new:
+        return plans
+    why = "all servers get the same release"
+    return tuple(plan_deploy(one, seen, layout, besides=why) for one, seen in zip(wanted, observed, strict=True))
+
+
 def _changes(wanted: Wanted, observed: Observed, layout: Layout) -> tuple[str, ...]:
     if observed.current is None:
         return ()
-    before = {name: observed.files[layout.current / name] for name in _COMPARED}
-    after = {name: file.content for name, file in wanted.files.items() if name in _COMPARED and name != ".env"}
+    before = {name: observed.files[layout.current / name] for name in COMPARED}
+    after = {name: file.content for name, file in wanted.files.items() if name in COMPARED and name != ".env"}
     ids = (observed.current, wanted.release.id)
     return (*file_changes(before, after, ids), *route_changes(wanted.routes, observed, layout))
 
@@ -201,22 +158,6 @@ def _once(wanted: Wanted, observed: Observed, layout: Layout) -> Iterator[Step]:
 
 def _wants_seed(wanted: Wanted, observed: Observed, layout: Layout) -> bool:
     return wanted.seeded and wanted.stack.seed is not None and observed.files[layout.seeded] is None
-
-
-def traffic_steps(wanted: Wanted, observed: Observed, layout: Layout, live: Live) -> Iterator[Step]:
-    """Yield the steps that move the traffic to a tier which runs in `live.slot`."""
-    assert wanted.site is not None  # noqa: S101 - callers ask first
-    previous, before = live_after(observed), site_after(observed, layout)
-    if before[0] != wanted.site or before[1] is None:
-        yield PutSite(live.release, live.slot, wanted.site, before)
-    yield Switch(live.release, live.slot, previous, probes_of(wanted.stack))
-
-
-def probes_of(stack: Stack) -> tuple[tuple[str, str], ...]:
-    """Return each routed service with the path at which the edge asks it before a switch."""
-    if stack.site is None:
-        return ()
-    return tuple(dict.fromkeys((route.service, stack.site.health) for route in stack.site.routes))
 
 
 def _edge_differs(wanted: Wanted, observed: Observed, layout: Layout) -> bool:

@@ -16,7 +16,7 @@ from wharfinger.model.release import Layout, Release
 from wharfinger.model.stack import Stack
 from wharfinger.planning import Plan
 from wharfinger.planning.changes import not_serving
-from wharfinger.planning.deploy import Wanted
+from wharfinger.planning.wanted import Wanted
 
 _SHOWN = 12
 _DAY, _HOUR = 86400.0, 3600.0

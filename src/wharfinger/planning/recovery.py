@@ -13,7 +13,7 @@ from wharfinger.model.release import SLOTS, Layout, Live, Slot
 from wharfinger.model.run import CutOff
 from wharfinger.planning import Plan
 from wharfinger.planning.changes import serving
-from wharfinger.rendering.site import live_default
+from wharfinger.rendering.live import live_default
 from wharfinger.steps import Step
 from wharfinger.steps.app import Retire
 from wharfinger.steps.edge import StartEdge, Switch

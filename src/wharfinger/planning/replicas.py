@@ -17,8 +17,9 @@ from wharfinger.model.values import seconds
 from wharfinger.planning import Plan
 from wharfinger.planning.changes import serving
 from wharfinger.planning.checklist import verification
-from wharfinger.planning.deploy import Wanted, traffic_steps
 from wharfinger.planning.recovery import recovery_steps, scale_after, slot_in_use, stale_replicas
+from wharfinger.planning.traffic import traffic_steps
+from wharfinger.planning.wanted import Wanted
 from wharfinger.steps import Step
 from wharfinger.steps.releases import Record
 from wharfinger.steps.replicas import KeepScale, RetireReplicas, StartMore
@@ -48,7 +49,7 @@ def plan_scale(wanted: Wanted, observed: Observed, layout: Layout, scale: Mappin
         more = {name: count - len(there[name]) for name, count in changed.items() if count > len(there[name])}
         surplus = tuple(name for each, count in changed.items() for name in there[each][count:])
         steps += _beside(wanted, observed, more, surplus)
-    return Plan("scale", release, tuple(steps), why, serving(observed))
+    return Plan("scale", release, tuple(steps), why, serving(observed), stack=wanted.stack)
 
 
 def plan_restart(wanted: Wanted, observed: Observed, layout: Layout, services: Collection[str]) -> Plan:
@@ -67,7 +68,7 @@ def plan_restart(wanted: Wanted, observed: Observed, layout: Layout, services: C
         why = f"{', '.join(services)} to be started anew"
         more = {name: expected[name] for name in services}
         steps += _beside(wanted, observed, more, _replicas(observed, release, services))
-    return Plan("restart", release, tuple(steps), (why,), serving(observed))
+    return Plan("restart", release, tuple(steps), (why,), serving(observed), stack=wanted.stack)
 
 
 def refuse_unserved(observed: Observed, *, with_site: bool, environment: str) -> str:

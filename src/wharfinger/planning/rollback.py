@@ -12,7 +12,6 @@ from wharfinger.model.values import seconds
 from wharfinger.planning import Plan
 from wharfinger.planning.changes import not_serving, serving
 from wharfinger.planning.checklist import verification
-from wharfinger.planning.deploy import Wanted, traffic_steps
 from wharfinger.planning.recovery import (
     closing_steps,
     edge_in_doubt,
@@ -25,6 +24,8 @@ from wharfinger.planning.recovery import (
     with_edge,
 )
 from wharfinger.planning.tiers import overlap_warnings, start_steps
+from wharfinger.planning.traffic import traffic_steps
+from wharfinger.planning.wanted import Wanted
 from wharfinger.steps import Step
 from wharfinger.steps.app import Pull, Retire
 from wharfinger.steps.edge import StartEdge
@@ -66,7 +67,7 @@ def plan_rollback(wanted: Wanted, observed: Observed, layout: Layout) -> Plan:
     steps = _steps(wanted, observed, layout) if why else recovery_steps(observed, layout, alone=True)
     warnings = tuple(overlap_warnings(wanted.stack, observed, release.id)) if why else ()
     reasons = (*why, *left_behind(observed))
-    return Plan("rollback", release.id, tuple(steps), reasons, serving(observed), warnings)
+    return Plan("rollback", release.id, tuple(steps), reasons, serving(observed), warnings, stack=wanted.stack)
 
 
 def _left(release: Release, observed: Observed) -> Release | None:

@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from wharfinger.facts import Observed
-from wharfinger.model.release import Layout
-from wharfinger.planning import Plan
-from wharfinger.planning.deploy import Wanted, plan_deploy
 from wharfinger.steps import Step
 
 READY, STARTING, SWITCHING, RECORDING, COUNTING = range(5)
@@ -32,17 +28,6 @@ def stages(steps: Sequence[Step]) -> tuple[int, ...]:
     return tuple(
         max((stage for stage, begin in begins.items() if index >= begin), default=READY) for index in range(len(verbs))
     )
-
-
-def plan_deploys(wanted: Sequence[Wanted], observed: Sequence[Observed], layout: Layout) -> tuple[Plan, ...]:
-    """Decide how several servers get to the same release: where one of them needs a new one, all get it."""
-    plans = tuple(plan_deploy(one, seen, layout) for one, seen in zip(wanted, observed, strict=True))
-    current = {seen.current for seen in observed}
-    new = any(plan.release == one.release.id for plan, one in zip(plans, wanted, strict=True))
-    if len(current) == 1 and not new:
-        return plans
-    why = "all servers get the same release"
-    return tuple(plan_deploy(one, seen, layout, besides=why) for one, seen in zip(wanted, observed, strict=True))
 
 
 def _where_only_tidying_is_left(steps: Sequence[Step]) -> int:

@@ -15,8 +15,9 @@ from wharfinger.model.release import Layout
 from wharfinger.model.stack import Stack
 from wharfinger.rendering.compose import render_app_tier, render_data_tier
 from wharfinger.rendering.host_site import main_file, render_host_site
+from wharfinger.rendering.live import live_default
 from wharfinger.rendering.routes import render_routes
-from wharfinger.rendering.site import live_default, render_site
+from wharfinger.rendering.site import render_site
 from wharfinger.rendering.templates import Templates
 
 NO_RELEASE: Final = "0" * 14

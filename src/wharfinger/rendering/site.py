@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wharfinger.errors import InvalidInput
-from wharfinger.model.release import LONGEST_NAME, SLOTS, Live
+from wharfinger.model.release import LONGEST_NAME, SLOTS
 from wharfinger.model.site import Cache, Route, Site
 from wharfinger.model.tls import Tls
 from wharfinger.model.values import seconds, size_in_bytes
@@ -118,11 +118,6 @@ def render_site(
         site, environment_name=environment_name, ports=ports, domains=domains, tls=tls, certificate=certificate
     )
     return templates.render("site.conf.j2", site=view)
-
-
-def live_default(live: Live | None) -> str:
-    """Return the file `sites/NAME.live`: where a site's traffic goes after the edge has started anew."""
-    return f'set $wharfinger_default "{live or ""}";\n'
 
 
 def site_view(

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import ClassVar, Final, Literal
 
-from wharfinger import databases
 from wharfinger.commands import compose
 from wharfinger.console import Step as Shown
 from wharfinger.errors import StepFailed
@@ -43,6 +42,8 @@ class EndRun:
 
     def run(self, world: World, shown: Shown) -> None:
         """Outwait what ends by itself, and kill the rest; commands to the edge may be another environment's."""
+        from wharfinger import databases
+
         target = world.layout.target
         data = (target.name,) if self.with_data else ()
         projects = (*data, *(target.app_project(release) for release in self.releases))
@@ -259,6 +260,8 @@ class RemoveRelease:
 
     def run(self, world: World, shown: Shown) -> None:
         """Remove it."""
+        from wharfinger import databases
+
         if self.release in world.runtime.running():
             # A client that was killed leaves the engine at work on its last request: what that makes comes late.
             world.runtime.stop_app(self.release, drain=0)

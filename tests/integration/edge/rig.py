@@ -23,7 +23,8 @@ from wharfinger.hosts.local import LocalHost
 from wharfinger.model.release import Live
 from wharfinger.model.site import Site
 from wharfinger.model.tls import Tls
-from wharfinger.rendering.site import live_default, render_site
+from wharfinger.rendering.live import live_default
+from wharfinger.rendering.site import render_site
 from wharfinger.rendering.templates import Templates
 
 NAME: Final = "atlas-test"

@@ -25,7 +25,7 @@ from tests.integration.edge.rig import (
 
 from wharfinger.commands import edge as commands
 from wharfinger.errors import NotReady
-from wharfinger.rendering.site import live_default
+from wharfinger.rendering.live import live_default
 
 
 def test_an_edge_starts_before_any_release_exists_and_says_so(tmp_path: Path) -> None:

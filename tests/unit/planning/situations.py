@@ -13,8 +13,8 @@ from wharfinger.facts import Observed
 from wharfinger.hosts import File
 from wharfinger.model.release import Live, Release
 from wharfinger.model.stack import Stack
-from wharfinger.planning.deploy import Wanted, paths_written
-from wharfinger.rendering.site import live_default
+from wharfinger.planning.wanted import Wanted, paths_written
+from wharfinger.rendering.live import live_default
 
 OLDEST: Final = "20261118120000"
 OLDER: Final = "20261119120000"

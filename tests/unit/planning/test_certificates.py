@@ -17,9 +17,9 @@ from wharfinger.local_ca import Authority
 from wharfinger.model.run import CutOff
 from wharfinger.model.tls import Tls, Wish, wish
 from wharfinger.planning import Plan
-from wharfinger.planning.certificates import Certificates
-from wharfinger.planning.deploy import Wanted, plan_deploy
+from wharfinger.planning.deploy import plan_deploy
 from wharfinger.planning.recovery import plan_recovery
+from wharfinger.planning.wanted import Certificates, Wanted
 
 NOW = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
 DOMAINS = ("atlas.example.com",)

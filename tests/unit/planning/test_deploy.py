@@ -32,8 +32,10 @@ from wharfinger.model.hooks import Hooks
 from wharfinger.model.release import Live, Release, Slot
 from wharfinger.model.stack import Stack
 from wharfinger.planning import Plan
-from wharfinger.planning.deploy import Wanted, plan_deploy, probes_of
-from wharfinger.rendering.site import live_default
+from wharfinger.planning.deploy import plan_deploy
+from wharfinger.planning.traffic import probes_of
+from wharfinger.planning.wanted import Wanted
+from wharfinger.rendering.live import live_default
 from wharfinger.steps import Step
 from wharfinger.steps.app import Pull, Retire, StartApp, StopFirst
 from wharfinger.steps.data import BackUp, Migrate, StartData

@@ -26,7 +26,7 @@ from wharfinger.planning.recovery import (
     tiers_after,
 )
 from wharfinger.planning.rollback import choose
-from wharfinger.rendering.site import live_default
+from wharfinger.rendering.live import live_default
 from wharfinger.steps import Step
 from wharfinger.steps.app import Retire, StartApp
 from wharfinger.steps.edge import PutSite, StartEdge, Switch

@@ -26,8 +26,8 @@ from wharfinger.health import Address
 from wharfinger.model.checks import Check, Latency, LatencyCheck, LogCheck, Logs
 from wharfinger.model.release import Live, Release
 from wharfinger.planning import Plan
-from wharfinger.planning.deploy import Wanted
 from wharfinger.planning.rollback import choose, plan_rollback
+from wharfinger.planning.wanted import Wanted
 from wharfinger.steps.app import Pull, Retire, StartApp, StopFirst
 from wharfinger.steps.edge import PutSite, StartEdge, Switch
 from wharfinger.steps.releases import Record
@@ -113,6 +113,7 @@ def test_a_rollback_starts_the_old_release_beside_the_current_one_and_leaves_the
         ),
         reasons=(f"release {OLD} is to be replaced by {OLDER}",),
         serving=f"release {OLD} still serves",
+        stack=want.stack,
     )
 
 

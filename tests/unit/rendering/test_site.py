@@ -13,7 +13,8 @@ from wharfinger.errors import InvalidInput
 from wharfinger.model.release import Live
 from wharfinger.model.site import Site
 from wharfinger.model.tls import Tls
-from wharfinger.rendering.site import DEFAULT_HEADERS, live_default, render_site, site_view
+from wharfinger.rendering.live import live_default
+from wharfinger.rendering.site import DEFAULT_HEADERS, render_site, site_view
 from wharfinger.rendering.templates import Templates
 
 ROUTES = ({"path": "/", "service": "api"}, {"path": "/admin/", "service": "worker"})

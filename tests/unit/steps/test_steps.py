@@ -15,7 +15,7 @@ from wharfinger.errors import InvalidInput, StepFailed, WharfingerError
 from wharfinger.health import Address
 from wharfinger.hosts import File
 from wharfinger.model.release import Live
-from wharfinger.rendering.site import live_default
+from wharfinger.rendering.live import live_default
 from wharfinger.steps import Step, recorded
 from wharfinger.steps.app import Pull, Retire, StartApp, StopFirst
 from wharfinger.steps.data import BackUp, Migrate, StartData
