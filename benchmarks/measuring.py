@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import statistics
 import tempfile
 import time
@@ -238,4 +239,5 @@ def atlas_under_load(registry: str, rate: float) -> Loaded:
 def machine() -> str:
     """Say what this was measured on, as far as it matters and no further."""
     engine, load = docker("version", "--format", "{{.Server.Version}}"), os.getloadavg()[0]
-    return f"{os.cpu_count()} cores, Docker {engine}, load average {load:.1f} at the end"
+    python = platform.python_version()
+    return f"{os.cpu_count()} cores, Docker {engine}, Python {python}, load average {load:.1f} at the end"

@@ -53,3 +53,13 @@ def test_a_deploy_that_changes_nothing_is_over_at_once(make_deployment: Callable
         began = time.monotonic()
         assert "already up to date" in pebble.deploy().stderr
         times.append(time.monotonic() - began)
+
+
+def test_a_rollback_imports_nothing_that_only_a_deploy_or_a_server_far_away_needs() -> None:
+    words = (sys.executable, "-c", "import sys, wharfinger.rolling_back; print(*sys.modules)")
+    imported = set(subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout.split())
+
+    assert "wharfinger.planning.rollback" in imported
+    of_others = ("planning.deploy", "planning.certificates", "steps.data", "supplying", "builds", "hosts.ssh")
+    assert not {f"wharfinger.{name}" for name in of_others} & imported
+    assert not {"docker", "jinja2", "requests"} & imported
