@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,10 +88,13 @@ def _line(loaded: Loaded) -> str:
     report = loaded.report
     problems = ", ".join(f"{count} {problem}" for problem, count in sorted(report.problems.items())) or "0"
     rest, during = (part.quantile(0.99) * 1000 for part in (loaded.rest, loaded.during))
+    latencies = " | ".join(
+        "none answered" if math.isnan(number) else f"{number:.1f}{unit}"
+        for number, unit in ((rest, " ms"), (during, " ms"), (during / rest, "x"))
+    )
     return (
         f"| {loaded.contender} | {loaded.shape} | {len(loaded.switches)} | {len(report.samples)} | {problems} "
-        f"| {report.late} | {loaded.wrong} | {rest:.1f} ms | {during:.1f} ms | {during / rest:.1f}x "
-        f"| {report.own_lateness * 1000:.0f} ms |"
+        f"| {report.late} | {loaded.wrong} | {latencies} | {report.own_lateness * 1000:.0f} ms |"
     )
 
 
