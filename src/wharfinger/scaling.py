@@ -74,18 +74,22 @@ def _carry_out(
     with connect_all(place) as servers:
         layout = servers[0].layout
         paths = (layout.site, layout.live, layout.current / "site.conf")
-        serving = tuple(_serving(server, seen) for server, seen in zip(servers, look(servers, paths), strict=True))
 
         def make_plans() -> tuple[Plan, ...]:
             seen = look(servers, paths)
-            return tuple(make(one, observed, layout) for one, observed in zip(serving, seen, strict=True))
+            return tuple(
+                make(_serving(server, observed), observed, layout)
+                for server, observed in zip(servers, seen, strict=True)
+            )
 
         outcome = carry_out(make_plans, place, servers, console, consent)
         if outcome.timings:
-            replicas: Mapping[str, int] = serving[0].expected(look(servers, paths)[0].scale)
+            now = look(servers, paths)[0]
+            serving = _serving(servers[0], now)
+            replicas: Mapping[str, int] = serving.expected(now.scale)
             each = " on each server" if len(servers) > 1 else ""
             counts = ((name, f"{count} running{each}") for name, count in replicas.items())
-            rows = [("release", serving[0].release.id), *counts]
+            rows = [("release", serving.release.id), *counts]
             console.summary([*rows, *outcome.rows, ("url", place.environment.url)], outcome.timings)
         return outcome
 

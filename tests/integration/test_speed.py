@@ -60,6 +60,7 @@ def test_a_rollback_imports_nothing_that_only_a_deploy_or_a_server_far_away_need
     imported = set(subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout.split())
 
     assert "wharfinger.planning.rollback" in imported
-    of_others = ("planning.deploy", "planning.certificates", "steps.data", "supplying", "builds", "hosts.ssh")
+    of_deploys = ("planning.deploy", "planning.certificates", "steps.data", "supplying", "builds", "databases")
+    of_others = (*of_deploys, "hosts.ssh", "host_edge")
     assert not {f"wharfinger.{name}" for name in of_others} & imported
     assert not {"docker", "jinja2", "requests"} & imported

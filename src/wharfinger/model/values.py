@@ -39,7 +39,7 @@ class Model(BaseModel):
     """A frozen section of the stack file that refuses unknown keys and never echoes what it was given."""
 
     model_config = ConfigDict(
-        defer_build=True,
+        defer_build=True,  # else each section is built by itself too, at every start: 10 ms
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
